@@ -1,0 +1,83 @@
+"""The command line, `mvc-hf`: one file for each command, loaded when it is asked for."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+
+import click
+
+from .. import __version__
+from ..errors import MvcError
+
+COMMANDS = ("demo", "caption", "finetune", "generate")  # in the order in which a person meets them
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class _Commands(click.Group):
+    """Imports the file of a command only for that command, and for the list of them all."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(f".{name}", __package__).command
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="mvc-hf")
+def group() -> None:
+    """More training images that look like yours, by mixing visual concepts.
+
+    Fine-tunes Stable Diffusion on a small labelled image set, conditioned on real images and mixed captions, and
+    generates new labelled images from it.
+
+    \b
+    Example:
+      mvc-hf demo
+    """
+
+
+def main() -> None:
+    """The entry point: whatever the user can get wrong becomes one line here, and here only."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; returns the exit code: 0, 1 for an error, 2 for wrong usage."""
+    try:
+        group.main(arguments, prog_name="mvc-hf", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return 2
+    except MvcError as error:
+        return _failed(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        return _failed("stopped; the same command goes on where it was")
+    except OSError as error:
+        return _failed(_about_files(error))
+    except Exception as error:
+        if not _is_disk_full(error):
+            raise
+        return _failed(_about_files(OSError(errno.ENOSPC, "No space left on device")))
+    return 0
+
+
+def _failed(line: str) -> int:
+    click.echo("Error: " + " ".join(line.split()), err=True)
+    return 1
+
+
+def _about_files(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in DISK_FULL:
+        return f"the disk is full{where}: make room and give the same command again; what is finished is kept"
+    return f"{error.strerror or error}{where}"
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    """Some writers (Arrow, safetensors) wrap the system's error in one of their own."""
+    return "No space left on device" in str(error)

@@ -1,0 +1,37 @@
+"""mvc-hf demo"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("demo", short_help="The whole job, offline, in minutes, on the embedded model and images.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), default=Path("mvc-demo"), show_default=True, help="folder"
+)
+def command(output: Path) -> None:
+    """Fine-tune the embedded base on 1,000 real images, generate 3,000 new ones, and draw a contact sheet.
+
+    Needs no network and no GPU. The same command, given again after an interruption, goes on where it was.
+
+    \b
+    Example:
+      mvc-hf demo -o mvc-demo
+    """
+    from ..demo import CAPTION_COLUMN, demo
+
+    assets = demo(output)
+    click.echo(
+        f"""
+{output / "contact_sheet.png"}   real, MVC and pretrained images of each class, side by side
+{output / "checkpoint"}          the fine-tuned model, a plain diffusers pipeline
+{output / "synthetic"}           3,000 new images: load_dataset("{output / "synthetic"}")
+{output / "results.json"}        settings, losses and times
+
+Next:
+  mvc-hf generate {output / "checkpoint"} -o more --dataset {assets / "real.parquet"} --seed 1 --guidance-scale 1
+  mvc-hf finetune {assets / "real.parquet"} -o mine --base {assets / "base"} --captions column:{CAPTION_COLUMN}
+  mvc-hf finetune YOUR_FOLDER -o checkpoint --base stable-diffusion-v1-5/stable-diffusion-v1-5"""
+    )

@@ -1,0 +1,37 @@
+"""mvc-hf finetune"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..recipe import FINETUNE, Recipe
+from .options import recipe_options
+
+
+@click.command("finetune", short_help="Fine-tune a Stable Diffusion base on your images.")
+@click.argument("dataset")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="folder of the checkpoint")
+@recipe_options(FINETUNE, without=("dataset",))
+def command(dataset: str, output: Path, **settings: Any) -> None:
+    """Fine-tune a Stable Diffusion base on a labelled image set.
+
+    DATASET is a Hub id (org/name[:config][@revision]), a folder of class folders, Parquet, or torchvision:NAME.
+    The same command, given again after an interruption, goes on from the last checkpoint.
+
+    \b
+    Example:
+      mvc-hf finetune photos/ -o checkpoint --base stable-diffusion-v1-5/stable-diffusion-v1-5 \\
+          --mixed-precision fp16 --gradient-checkpointing
+    On several GPUs:
+      accelerate launch -m mvc_hf.cli finetune photos/ -o checkpoint --base ...
+    """
+    recipe = Recipe(dataset=dataset, **settings)
+
+    from ..finetune import finetune
+
+    notes = finetune(recipe, output)
+    steps, images = notes.training["steps"], notes.training["images"]
+    click.echo(f"{output}: fine-tuned {steps} steps on {images} images of {len(notes.class_names)} classes")

@@ -1,0 +1,38 @@
+"""Command-line options, made from the declarations in `mvc_hf.recipe`."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from ..recipe import Recipe, flag
+
+
+def recipe_options(stage: str, *, without: tuple[str, ...] = ()) -> Callable:
+    """One option for each setting of a stage, with its default and help. Limits are checked by `Recipe`."""
+    kinds = typing.get_type_hints(Recipe)
+
+    def decorate(function: Callable) -> Callable:
+        fields = [f for f in dataclasses.fields(Recipe) if stage in f.metadata["on"] and f.name not in without]
+        for field in reversed(fields):
+            function = _option(field, kinds[field.name])(function)
+        return function
+
+    return decorate
+
+
+def _option(field: dataclasses.Field, kind: Any) -> Callable:
+    kind = next((k for k in typing.get_args(kind) if k is not type(None)), kind)
+    common = {
+        "default": field.default,
+        "help": field.metadata["help"],
+        "show_default": field.default not in (None, ""),
+    }
+    if kind is bool:
+        return click.option(f"{flag(field.name)}/--no-{flag(field.name)[2:]}", **common)
+    choices = field.metadata["choices"]
+    return click.option(flag(field.name), type=click.Choice(choices) if choices else kind, **common)

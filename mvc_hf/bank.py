@@ -1,0 +1,254 @@
+"""ConceptBank: caption embeddings and latent moments of every class, encoded once, memory-mapped.
+
+Both live in a cache folder under a fingerprint of what they were made from: the encoder's weights, the data and the
+settings. A second run encodes nothing, a killed one goes on where it was, and memory does not grow with the data: only
+the rows that a batch gathers are read.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from .caches import cache_root
+from .captions import CaptionTable
+from .errors import DataError
+from .pictures import is_grey, square, to_rgb
+from .progress import bar, say
+from .recipe import fingerprint
+
+if TYPE_CHECKING:
+    from .diffusion import Base
+    from .source import Source
+
+CHUNK = 64  # rows between two notes of how far the encoding has come
+TEXT_BATCH, IMAGE_BATCH = 64, 16
+
+
+@dataclass(frozen=True)
+class TextBank:
+    """Caption embeddings of every class, in the order of the caption table.
+
+    Attributes:
+        table: the captions, sorted by class, so that the pool of a class is a range of rows.
+        embeddings: (K, m, d), float16, memory-mapped.
+        null: CLIP(""), (m, d), float16.
+    """
+
+    table: CaptionTable
+    embeddings: torch.Tensor
+    null: torch.Tensor
+
+    @classmethod
+    def build(cls, table: CaptionTable, base: Base) -> TextBank:
+        """Encode every caption once, or find it encoded."""
+        texts = [*table.captions, ""]
+        made_from = {"texts": texts, "encoder": base.fingerprint("text_encoder", "tokenizer")}
+        width = base.text_encoder.config.hidden_size
+        shape = (len(texts), base.tokenizer.model_max_length, width)
+
+        def encode(first: int, out: np.ndarray) -> None:
+            for at in range(0, len(out), TEXT_BATCH):
+                chunk = texts[first + at : first + at + min(TEXT_BATCH, len(out) - at)]
+                out[at : at + len(chunk)] = base.encode_text(chunk).half().cpu().numpy()
+
+        array, _ = _encoded_once("text", made_from, shape, encode)
+        tensor = _as_tensor(array)
+        return cls(table, tensor[:-1], tensor[-1])
+
+
+@dataclass(frozen=True)
+class LatentBank:
+    """Latent moments of every image that could be read.
+
+    Attributes:
+        moments: (N, 2, C, h, w), float16, memory-mapped: mean and standard deviation of the VAE's posterior, unscaled.
+            Row numbers are those of the source.
+        labels: (N,) int64; −1 where the image could not be read.
+        class_names: of the source, in its order.
+        native_size: (width, height) shared by all images, else None.
+        grey: whether every image has a single channel.
+    """
+
+    moments: torch.Tensor
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    native_size: tuple[int, int] | None
+    grey: bool
+
+    @classmethod
+    def build(cls, source: Source, base: Base, *, resolution: int, max_broken: int) -> LatentBank:
+        """Encode every image once, or find it encoded.
+
+        Raises:
+            DataError: more than `max_broken` images cannot be read, or a class has none left.
+        """
+        made_from = {
+            "source": source.fingerprint,
+            "rows": len(source),
+            "encoder": base.fingerprint("vae"),
+            "resolution": resolution,
+        }
+        latent = resolution // base.vae_factor
+        shape = (len(source), 2, base.vae.config.latent_channels, latent, latent)
+        seen = _Seen(max_broken)
+
+        def encode(first: int, out: np.ndarray) -> None:
+            with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+                images = pool.map(lambda row: _try_image(source, row, resolution), range(first, first + len(out)))
+                for at in range(0, len(out), IMAGE_BATCH):
+                    batch = list(itertools.islice(images, IMAGE_BATCH))
+                    for row, picture in enumerate(batch, first + at):
+                        seen.note(row, picture)
+                    good = [i for i, picture in enumerate(batch) if picture.pixels is not None]
+                    if good:
+                        pixels = torch.stack([batch[i].pixels for i in good])
+                        moments = torch.stack(base.encode_images(pixels), dim=1)
+                        out[[at + i for i in good]] = moments.half().cpu().numpy()
+
+        array, notes = _encoded_once("latents", made_from, shape, encode, seen)
+        seen = _Seen(max_broken, **notes)
+        seen.check(len(source))
+        labels = np.array(source.labels)
+        labels[list(seen.broken)] = -1
+        empty = [n for c, n in enumerate(source.class_names) if not (labels == c).any()]
+        if empty:
+            raise DataError(
+                f"no image can be read of the class {', '.join(map(repr, empty[:5]))}: repair or remove it"
+            )
+        sizes = seen.sizes
+        return cls(
+            _as_tensor(array),
+            labels,
+            tuple(source.class_names),
+            tuple(sizes[0]) if len(sizes) == 1 else None,
+            seen.grey,
+        )
+
+    @cached_property
+    def members(self) -> list[np.ndarray]:
+        """Source rows of each class, in order."""
+        return [np.flatnonzero(self.labels == c) for c in range(len(self.class_names))]
+
+    def mode(self, rows: np.ndarray) -> torch.Tensor:
+        """e_I of some rows: the posterior's mode, unscaled, float32 (B, C, h, w)."""
+        return self.moments[torch.from_numpy(rows), 0].float()
+
+    def sample(self, rows: np.ndarray, noise: torch.Tensor) -> torch.Tensor:
+        """A sample of the posterior of some rows, unscaled, float32 (B, C, h, w)."""
+        mean, std = self.moments[torch.from_numpy(rows)].float().unbind(1)
+        return mean + std * noise
+
+
+@dataclass
+class _Picture:
+    """One image as the VAE takes it, (3, size, size) in [-1, 1], or why there is none."""
+
+    pixels: torch.Tensor | None
+    size: tuple[int, int] = (0, 0)
+    grey: bool = False
+    error: str = ""
+
+
+def _try_image(source: Source, row: int, resolution: int) -> _Picture:
+    try:
+        image = source.image(row)
+        pixels = np.asarray(square(to_rgb(image), resolution), np.float32) / 127.5 - 1
+        return _Picture(torch.from_numpy(pixels).permute(2, 0, 1), to_rgb(image).size, is_grey(image))
+    except DataError as error:
+        return _Picture(None, error=str(error))
+
+
+class _Seen:
+    """What was learnt of the images while they were read; kept beside the latents."""
+
+    def __init__(self, max_broken: int, broken: dict | None = None, sizes: list | None = None, grey: bool = True):
+        self.max_broken = max_broken
+        self.broken: dict[int, str] = {int(row): error for row, error in (broken or {}).items()}
+        self.sizes: list[list[int]] = sizes or []
+        self.grey = grey
+
+    def note(self, row: int, picture: _Picture) -> None:
+        if picture.pixels is None:
+            self.broken[row] = picture.error
+            self.check()
+            return
+        self.grey &= picture.grey
+        if len(self.sizes) < 2 and list(picture.size) not in self.sizes:
+            self.sizes.append(list(picture.size))  # one size, or several: two are enough to know
+
+    def check(self, total: int | None = None) -> None:
+        if len(self.broken) > self.max_broken:
+            raise DataError(
+                f"{len(self.broken)} images cannot be read, over the limit of --max-broken {self.max_broken}; "
+                f"the first: {next(iter(self.broken.values()))}"
+            )
+        if self.broken and total:
+            errors = "; ".join(list(self.broken.values())[:3])
+            say(f"skipped {len(self.broken)} of {total} images that cannot be read: {errors}")
+
+    def notes(self) -> dict[str, Any]:
+        return {"broken": self.broken, "sizes": self.sizes, "grey": self.grey}
+
+    def restore(self, notes: dict[str, Any]) -> None:
+        self.__init__(self.max_broken, **notes)
+
+
+def _encoded_once(
+    kind: str,
+    made_from: dict[str, Any],
+    shape: tuple[int, ...],
+    encode: Callable[[int, np.ndarray], None],
+    seen: _Seen | None = None,
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """A float16 array in the cache, made if it is not there yet, chunk by chunk, so that a killed run goes on.
+
+    `encode(first, out)` fills the rows from `first` on. Returns the array, memory-mapped, and the notes kept with it.
+    """
+    folder = cache_root() / f"{kind}-{fingerprint({**made_from, 'shape': shape})}"
+    folder.mkdir(parents=True, exist_ok=True)
+    done, part, state = folder / "array.npy", folder / "array.part.npy", folder / "state.json"
+    with FileLock(folder / "lock"):
+        if not done.exists():
+            position = json.loads(state.read_text())["rows"] if part.exists() and state.exists() else 0
+            if position and seen:
+                seen.restore(json.loads(state.read_text())["notes"])
+            mode = "r+" if position else "w+"
+            array = np.lib.format.open_memmap(part, mode, np.float16, None if position else shape)
+            with bar(shape[0], f"encoding {kind}") as shown:
+                shown.update(position)
+                for first in range(position, shape[0], CHUNK):
+                    count = min(CHUNK, shape[0] - first)
+                    encode(first, array[first : first + count])
+                    array.flush()
+                    _write_json(state, {"rows": first + count, "notes": seen.notes() if seen else {}})
+                    shown.update(count)
+            del array
+            os.replace(part, done)
+    return np.load(done, mmap_mode="r"), json.loads(state.read_text())["notes"]
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(values), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _as_tensor(array: np.ndarray) -> torch.Tensor:
+    """A tensor over a read-only memory map. Nothing here writes to it, so torch's warning of that does not apply."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)

@@ -1,0 +1,421 @@
+"""Fine-tuning (Eq. 1–4): a Stable Diffusion U-Net learns to denoise, given another image and a mixed caption."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .bank import LatentBank, TextBank
+from .batches import Batch, TrainingSet, prefetched
+from .captions import CaptionTable, caption_source
+from .checkpoint import CAPTIONS, NOTES, Notes, versions
+from .diffusion import Base, load_base, save_pipeline, training_target, widen_unet
+from .errors import OutputError, RecipeError, Stopped
+from .interrupt import Interruption
+from .progress import bar, is_main_process, say
+from .recipe import FINETUNE, Recipe, differing, fingerprint
+from .source import Source, open_source
+from .training_state import load_state, save_state, saved_states
+
+COPYING = 1.02  # a kept-aside loss this much above its best says that training has begun to copy
+PROBE_IMAGES = 256  # images of each kind in a look at the kept-aside loss
+
+
+def finetune(recipe: Recipe, out: str | Path) -> Notes:
+    """Fine-tune a base on a labelled image set; resumes what an earlier, killed call of the same recipe left.
+
+    Args:
+        recipe: with `dataset` and `base`.
+        out: gets a diffusers pipeline, `mvc.json`, `captions.parquet`, `training_log.csv` and `checkpoints/`.
+
+    Returns:
+        What `mvc.json` says of the result.
+
+    Raises:
+        MvcError: for anything that the user can mend; nothing that was done is lost.
+    """
+    if not recipe.base:
+        raise RecipeError("no base model: give --base, a Stable Diffusion folder or Hub id")
+    out = Path(out)
+    _check_folder(out)
+    accelerator = _accelerator(recipe)
+    source = open_source(
+        recipe.dataset, split=recipe.split, image_column=recipe.image_column, label_column=recipe.label_column
+    )
+    table = _captions(recipe, source)
+    base = load_base(recipe.base)
+    resolution = base.check_resolution(recipe.resolution or base.resolution)
+    training_target(
+        base.scheduler, *[torch.zeros(1, 1, 1, 1)] * 2, torch.zeros(1, dtype=torch.long)
+    )  # ε or v, or says
+
+    base.to(accelerator.device)
+    with accelerator.main_process_first():  # one process encodes, the others find it done
+        text = TextBank.build(table, base)
+        images = LatentBank.build(source, base, resolution=resolution, max_broken=recipe.max_broken)
+    _say_what_cannot_be_mixed(table, images.class_names, recipe)
+    training_set = TrainingSet(
+        recipe, text, images,
+        scaling_factor=base.vae.config.scaling_factor, num_timesteps=base.scheduler.config.num_train_timesteps,
+    )  # fmt: skip
+
+    schedule = Schedule.of(recipe, len(training_set), accelerator.num_processes)
+    made_from = _made_from(recipe, schedule, source, table, base, resolution)
+    if is_main_process():
+        _claim(out, made_from)
+    accelerator.wait_for_everyone()
+    if (out / NOTES).exists():
+        say(f"{out} is finished already; nothing to do")
+        return Notes.load(out)
+
+    run = Run(recipe, schedule, training_set, base, accelerator, out)
+    run.train()
+    notes = Notes(
+        fingerprint=fingerprint(made_from),
+        recipe=_publishable(recipe, source, base, schedule),
+        class_names=images.class_names,
+        source=_described(source),
+        base={"name": base.name, "revision": base.revision, "fingerprint": made_from["base"]},
+        resolution=resolution,
+        native_size=images.native_size,
+        grey=images.grey,
+        training=run.summary(),
+        versions=versions(),
+    )
+    if is_main_process():
+        save_pipeline(base, run.published_unet(), out)
+        table.save(out / CAPTIONS)
+        notes.save(out)
+    accelerator.wait_for_everyone()
+    return notes
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a run is, in updates, and its learning rate at each of them."""
+
+    steps: int
+    warmup: int
+    look_every: int
+    samples: int  # of an update, over all processes
+    peak: float
+    kind: str
+
+    @classmethod
+    def of(cls, recipe: Recipe, images: int, processes: int) -> Schedule:
+        """Where `max_train_steps` is not given, the number of updates follows the number of images.
+
+        Training for a fixed number of updates learns a small set by heart: DESIGN's default is passes over the images.
+        """
+        samples = recipe.train_batch_size * recipe.gradient_accumulation_steps * processes
+        steps = recipe.max_train_steps or max(1, math.ceil(recipe.num_train_epochs * images / samples))
+        warmup = round(0.05 * steps) if recipe.lr_warmup_steps is None else recipe.lr_warmup_steps
+        look_every = recipe.validation_steps or max(1, round(steps / 20))
+        return cls(steps, warmup, look_every, samples, recipe.learning_rate, recipe.lr_scheduler)
+
+    def learning_rate(self, step: int) -> float:
+        """Linear warm-up, then constant or half a cosine down to zero, as diffusers' schedules of these names."""
+        if step < self.warmup:
+            return self.peak * (step + 1) / (self.warmup + 1)
+        if self.kind == "constant":
+            return self.peak
+        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.peak * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@dataclass
+class Looks:
+    """What the kept-aside images said so far."""
+
+    best: float = math.inf
+    best_step: int = 0
+    since_best: int = 0
+    warned: bool = False
+    last: dict[str, float] = field(default_factory=dict)
+
+    def note(self, step: int, held_out: float, seen: float) -> None:
+        self.last = {"held_out_loss": held_out, "seen_loss": seen}
+        if held_out < self.best:
+            self.best, self.best_step, self.since_best = held_out, step, 0
+        else:
+            self.since_best += 1
+        if held_out > COPYING * self.best and not self.warned:
+            self.warned = True
+            say(
+                f"warning: at step {step} the loss on kept-aside images is {held_out:.4f}, up from {self.best:.4f} at "
+                f"step {self.best_step}, while that on training images is {seen:.4f}: the model begins to copy; "
+                f"--max-train-steps {self.best_step} or --early-stopping 3 would stop earlier"
+            )
+
+
+class Run:
+    """One training run: the loop, its state on the disk, and the weights that come out."""
+
+    def __init__(
+        self, recipe: Recipe, schedule: Schedule, training_set: TrainingSet, base: Base, accelerator: Any, out: Path
+    ):
+        from diffusers.training_utils import EMAModel
+
+        self.recipe, self.schedule, self.set, self.accelerator = recipe, schedule, training_set, accelerator
+        self.scheduler, self.out, self.looks, self.step, self.loss = base.scheduler, out, Looks(), 0, math.nan
+        unet = widen_unet(base.unet).requires_grad_(True).train().to(accelerator.device)
+        if recipe.gradient_checkpointing:
+            unet.enable_gradient_checkpointing()
+        self.ema = EMAModel(unet.parameters(), decay=recipe.ema_decay) if recipe.use_ema else None
+        optimizer = torch.optim.AdamW(
+            unet.parameters(), lr=recipe.learning_rate, betas=(recipe.adam_beta1, recipe.adam_beta2),
+            weight_decay=recipe.adam_weight_decay, eps=recipe.adam_epsilon,
+        )  # fmt: skip
+        self.unet, self.optimizer = accelerator.prepare(unet, optimizer)
+        self.log = Log(out / "training_log.csv")
+        self._resume()
+
+    def train(self) -> None:
+        """All updates that are left; Ctrl-C leaves a checkpoint behind."""
+        with (
+            Interruption("a checkpoint is written after this step") as interruption,
+            bar(self.schedule.steps, "fine-tuning", " steps") as shown,
+        ):
+            shown.update(self.step)
+            batches = prefetched(self.set, self._numbers())
+            while self.step < self.schedule.steps and not self._copies():
+                self.loss = self._update(batches)
+                self.step += 1
+                self._look()
+                shown.update(1)
+                shown.set_postfix(loss=f"{self.loss:.4f}", refresh=False)
+                last = self.step == self.schedule.steps
+                if self.step % self.recipe.checkpointing_steps == 0 or last or interruption.requested:
+                    self._save()
+                if interruption.requested and not last:
+                    raise Stopped(f"stopped at step {self.step}; the same command goes on from there")
+
+    def published_unet(self) -> Any:
+        """The U-Net as it is published: the moving average of its weights, where there is one."""
+        unet = self.accelerator.unwrap_model(self.unet)
+        if self.ema is not None:
+            self.ema.copy_to(unet.parameters())
+        return unet.eval()
+
+    def summary(self) -> dict[str, Any]:
+        return {"steps": self.step, "images": len(self.set), "held_out": len(self.set.held_out), **self.looks.last}
+
+    def _numbers(self) -> Iterator[np.ndarray]:
+        """This process's sample numbers, batch by batch, from the step at hand to the end."""
+        size, world = self.recipe.train_batch_size, self.accelerator.num_processes
+        mine = self.accelerator.process_index * size + np.arange(size)
+        for step in range(self.step, self.schedule.steps):
+            for micro in range(self.recipe.gradient_accumulation_steps):
+                yield step * self.schedule.samples + micro * size * world + mine
+
+    def _update(self, batches: Iterator[Batch]) -> float:
+        """One update of the weights; returns its loss, over all processes."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.learning_rate(self.step)
+        total = torch.zeros((), device=self.accelerator.device)
+        for _ in range(self.recipe.gradient_accumulation_steps):
+            with self.accelerator.accumulate(self.unet):
+                loss = self._loss(next(batches).to(self.accelerator.device))
+                self.accelerator.backward(loss)
+                if self.accelerator.sync_gradients:
+                    self.accelerator.clip_grad_norm_(self.unet.parameters(), self.recipe.max_grad_norm)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+                total += loss.detach() / self.recipe.gradient_accumulation_steps
+        if self.ema is not None:
+            self.ema.step(self.unet.parameters())
+        return self.accelerator.reduce(total, "mean").item()
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        """Eq. 4: the mean squared error of the prediction at z_t (Eq. 1), given e_I and e_T."""
+        noisy = self.scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
+        with self.accelerator.autocast():
+            predicted = self.unet(
+                torch.cat([noisy, batch.image_latents], dim=1),
+                batch.timesteps,
+                encoder_hidden_states=batch.prompt_embeds,
+                return_dict=False,
+            )[0]
+        target = training_target(self.scheduler, batch.latents, batch.noise, batch.timesteps)
+        return F.mse_loss(predicted.float(), target.float())
+
+    def _look(self) -> None:
+        """Log the step; now and then compare kept-aside images with as many that were trained on."""
+        due = self.step % self.schedule.look_every == 0 or self.step == self.schedule.steps
+        row = {"step": self.step, "loss": self.loss, "lr": self.schedule.learning_rate(self.step - 1)}
+        if due and len(self.set.held_out):
+            held_out = self._probe(self.set.held_out)
+            step = max(1, len(self.set.rows) // len(self.set.held_out))
+            seen = self._probe(self.set.rows[::step][: len(self.set.held_out)])
+            self.looks.note(self.step, held_out, seen)
+            row |= self.looks.last
+        if is_main_process():
+            self.log.write(row)
+
+    @torch.no_grad()
+    def _probe(self, rows: np.ndarray) -> float:
+        """Denoising loss of some images at evenly spread, always equal noise, with the averaged weights."""
+        unet = self.accelerator.unwrap_model(self.unet)
+        if self.ema is not None:
+            self.ema.store(unet.parameters())
+            self.ema.copy_to(unet.parameters())
+        probe = self.set.probe(np.random.default_rng(0).permutation(rows)[:PROBE_IMAGES])
+        size = self.recipe.train_batch_size
+        parts = zip(*(value.split(size) for value in vars(probe).values()))
+        losses = [(self._loss(Batch(*part).to(self.accelerator.device)), len(part[0])) for part in parts]
+        if self.ema is not None:
+            self.ema.restore(unet.parameters())
+        return sum(loss.item() * count for loss, count in losses) / sum(count for _, count in losses)
+
+    def _copies(self) -> bool:
+        patience = self.recipe.early_stopping
+        stop = patience is not None and self.looks.since_best >= patience
+        if stop:
+            say(f"stopped at step {self.step}: no better kept-aside loss since step {self.looks.best_step}")
+        return stop
+
+    def _save(self) -> None:
+        if is_main_process():
+            save_state(
+                self.out / "checkpoints", self.step, unet=self.accelerator.unwrap_model(self.unet), ema=self.ema,
+                optimizer=self.optimizer.optimizer, scaler=self.accelerator.scaler,
+                notes={"looks": vars(self.looks), "loss": self.loss}, keep=self.recipe.checkpoints_total_limit,
+            )  # fmt: skip
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self) -> None:
+        states = saved_states(self.out / "checkpoints")
+        if states:
+            if self.ema is not None:
+                self.ema.to(self.accelerator.device)
+            self.step, notes = load_state(
+                states[-1], unet=self.accelerator.unwrap_model(self.unet), ema=self.ema,
+                optimizer=self.optimizer.optimizer, scaler=self.accelerator.scaler,
+            )  # fmt: skip
+            self.looks, self.loss = Looks(**notes["looks"]), notes["loss"]
+            say(f"going on from step {self.step} of {self.schedule.steps}")
+        if is_main_process():
+            self.log.forget_after(self.step)
+
+
+class Log:
+    """Losses as CSV, a row a step. A resumed run forgets the rows after its checkpoint: it will write them again."""
+
+    COLUMNS = ("step", "loss", "lr", "held_out_loss", "seen_loss")
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def write(self, row: dict[str, float]) -> None:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.COLUMNS).writerow(row)
+
+    def forget_after(self, step: int) -> None:
+        kept = []
+        if self.path.exists():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                kept = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+        temporary = self.path.with_suffix(".tmp")
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.COLUMNS)
+            writer.writeheader()
+            writer.writerows(kept)
+        os.replace(temporary, self.path)
+
+
+def _accelerator(recipe: Recipe) -> Any:
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    if recipe.mixed_precision == "fp16" and not torch.cuda.is_available():
+        raise RecipeError("--mixed-precision fp16 needs a GPU; take bf16 or no")
+    # Without this, a second run in one process would have to have the precision of the first one.
+    if hasattr(AcceleratorState, "_reset_state"):
+        AcceleratorState._reset_state()
+    return Accelerator(
+        gradient_accumulation_steps=recipe.gradient_accumulation_steps, mixed_precision=recipe.mixed_precision
+    )
+
+
+def _made_from(
+    recipe: Recipe, schedule: Schedule, source: Source, table: CaptionTable, base: Base, resolution: int
+) -> dict[str, Any]:
+    """Everything that decides what comes out: data and models by their content, not by where they lie."""
+    return {
+        **recipe.identity(FINETUNE),
+        "dataset": source.fingerprint,
+        "captions": fingerprint({"captions": table.captions, "labels": table.labels.tolist()}),
+        "base": base.fingerprint(),
+        "resolution": resolution,
+        "max_train_steps": schedule.steps,
+        "lr_warmup_steps": schedule.warmup,
+        "validation_steps": schedule.look_every,
+        "images of an update": schedule.samples,
+    }
+
+
+def _described(source: Source) -> dict[str, Any]:
+    return {
+        "name": source.name, "revision": source.revision, "fingerprint": source.fingerprint, "images": len(source)
+    }  # fmt: skip
+
+
+def _publishable(recipe: Recipe, source: Source, base: Base, schedule: Schedule) -> dict[str, Any]:
+    """The settings as run, without local paths."""
+    settings = recipe.to_dict(FINETUNE)
+    captions = Path(recipe.captions).name if recipe.captions.endswith(".parquet") else recipe.captions
+    return settings | {
+        "dataset": source.name, "base": base.name, "captions": captions, "max_train_steps": schedule.steps
+    }  # fmt: skip
+
+
+def _captions(recipe: Recipe, source: Source) -> CaptionTable:
+    """The pool of every class; where each image goes with its own caption, no caption may be left out of it."""
+    if recipe.pairing == "self":
+        return caption_source(recipe.captions, keep_duplicates=True).table(source)
+    return caption_source(recipe.captions).table(source).limited(recipe.max_captions_per_class, recipe.seed)
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a folder that is not ours, before anything is spent."""
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file: choose a folder")
+    if not _marker(out).exists() and out.is_dir() and any(out.iterdir()):
+        raise OutputError(f"{out} is not empty and was not made by mvc-hf finetune: choose an empty or a new folder")
+
+
+def _marker(out: Path) -> Path:
+    return out / "checkpoints" / "run.json"
+
+
+def _claim(out: Path, made_from: dict[str, Any]) -> None:
+    """Make the folder ours, or find that it is; another recipe's is refused by name of the fields that differ."""
+    marker = _marker(out)
+    if marker.exists():
+        theirs = json.loads(marker.read_text(encoding="utf-8"))
+        if theirs != made_from:
+            names = differing(made_from, theirs)
+            raise OutputError(f"{out} was made by another recipe; these differ: {names}; choose another folder")
+        return
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    temporary = marker.with_suffix(".tmp")
+    temporary.write_text(json.dumps(made_from, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, marker)
+
+
+def _say_what_cannot_be_mixed(table: CaptionTable, class_names: tuple[str, ...], recipe: Recipe) -> None:
+    sizes = table.pool_size
+    alone = [name for name, size in zip(class_names, sizes) if size == 1]
+    if alone and recipe.coarse + recipe.fine and recipe.pairing == "same-class":
+        names = ", ".join(map(repr, alone[:3])) + (" …" if len(alone) > 3 else "")
+        say(f"{len(alone)} of {len(class_names)} classes have one caption and cannot be mixed: {names}")

@@ -1,0 +1,201 @@
+"""Generating: addresses → conditions → images → shards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .addresses import Stream, words
+from .bank import LatentBank, TextBank
+from .checkpoint import Notes, load_captions
+from .diffusion import Guidance, is_hub_id, load_base, make_scheduler, sample
+from .errors import DataError, RecipeError
+from .methods import Method, Mvc, Pretrained
+from .progress import bar, is_main_process, say
+from .recipe import GENERATE, Recipe
+from .shards import Split, png
+from .source import open_source
+
+
+def generate(recipe: Recipe, model: str | Path, out: str | Path) -> Split:
+    """Make a synthetic data set from a fine-tuned checkpoint; goes on with what a killed call left.
+
+    Args:
+        recipe: the settings of generating; `dataset` gives the condition images. The rest of a run's settings
+            (resolution, captions) come with the checkpoint.
+        model: a folder made by `finetune`.
+        out: gets `data/train-*.parquet`, `manifest.json` and a `README.md` that `load_dataset` understands.
+
+    Raises:
+        MvcError: for anything that the user can mend; whole shards are never lost.
+    """
+    from accelerate import PartialState
+
+    state = PartialState()
+    studio = Studio.open(recipe, Path(model), state)
+    labels, k = addresses(len(studio.notes.class_names), recipe.images_per_class)
+    with state.main_process_first():  # the first process makes the folder ours, the others find it so
+        split = Split(Path(out), studio.made_from, len(labels), recipe.shard_size, studio.notes.class_names)
+    missing = split.missing()
+    state.wait_for_everyone()
+    mine = missing[state.process_index :: state.num_processes]
+    rows = sum(len(split.rows_of(shard)) for shard in mine)
+    if not missing:
+        say(f"{split.folder} is finished already; nothing to do")
+    elif len(missing) < split.count:
+        say(f"{split.count - len(missing)} of {split.count} shards are there; going on with the others")
+    if rows:
+        with bar(rows, f"generating ({studio.method.name})", " images") as shown:
+            for shard in mine:
+                with split.writer(shard) as write:
+                    at = np.array(split.rows_of(shard))
+                    for first in range(0, len(at), recipe.batch_size):
+                        batch = at[first : first + recipe.batch_size]
+                        write(studio.rows(labels[batch], k[batch]))
+                        shown.update(len(batch))
+    state.wait_for_everyone()
+    if is_main_process():
+        split.finish()
+        write_readme(split)
+    return split
+
+
+def addresses(classes: int, images_per_class: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and k of all rows, in order: k first, so that every shard holds every class."""
+    k, labels = np.divmod(np.arange(classes * images_per_class), classes)
+    return labels, k
+
+
+@dataclass
+class Studio:
+    """A method with everything around it that turns addresses into rows."""
+
+    recipe: Recipe
+    notes: Notes
+    method: Method
+    scheduler: Any
+    size: tuple[int, int]  # (width, height) of the images that come out
+    made_from: dict[str, Any]
+
+    @classmethod
+    def open(cls, recipe: Recipe, folder: Path, state: Any) -> Studio:
+        notes = Notes.load(folder)
+        table = load_captions(folder, notes.class_names)
+        if recipe.method == "pretrained":
+            recipe = replace(recipe, base=_base_of(recipe, notes), coarse=0, fine=0)
+            model = load_base(recipe.base)
+        else:
+            model = load_base(str(folder))
+        scheduler = make_scheduler(recipe.scheduler, model.scheduler.config, recipe.num_inference_steps)
+        model.to(state.device)
+        with state.main_process_first():
+            text = TextBank.build(table, model)
+            if recipe.method == "pretrained":
+                latent = notes.resolution // model.vae_factor
+                shape = (model.vae.config.latent_channels, latent, latent)
+                method: Method = Pretrained(recipe, model, text, shape)
+                dataset = None
+            else:
+                source = _source_of(recipe, notes)
+                images = LatentBank.build(source, model, resolution=notes.resolution, max_broken=recipe.max_broken)
+                method = Mvc(recipe, model, text, images)
+                dataset = source.fingerprint
+        size = (recipe.image_size,) * 2 if recipe.image_size else notes.native_size or (notes.resolution,) * 2
+        made_from = recipe.identity(GENERATE) | {
+            "dataset": dataset,
+            "base": model.fingerprint() if recipe.method == "pretrained" else None,
+            "checkpoint": notes.fingerprint,
+            "image_size": list(size),
+        }
+        for name in ("split", "image_column", "label_column", "max_broken"):  # the data's fingerprint says it better
+            made_from.pop(name)
+        return cls(recipe, notes, method, scheduler, size, made_from)
+
+    def images(self, labels: np.ndarray, k: np.ndarray) -> tuple[list[Image.Image], Any]:
+        """Images of these addresses, as the source's are in size and channels, and the conditions they came from."""
+        device = self.method.model.unet.device
+        found = self.method.conditions(labels, k)
+        latents = sample(
+            self.method.model.unet,
+            self.scheduler,
+            found.latents.to(device),
+            found.prompt_embeds.to(device),
+            found.null_embeds.to(device),
+            None if found.image_latents is None else found.image_latents.to(device),
+            Guidance(self.recipe.guidance_scale, self.recipe.image_guidance_scale),
+            num_inference_steps=self.recipe.num_inference_steps,
+            generators=_generators(self.recipe.seed, labels, k, device),
+        )
+        pixels = self.method.model.decode_latents(latents).numpy()
+        return [self._as_source(Image.fromarray(array)) for array in pixels], found
+
+    def rows(self, labels: np.ndarray, k: np.ndarray) -> list[dict[str, Any]]:
+        """Rows of the data set, one for each address."""
+        images, found = self.images(labels, k)
+        columns = zip(images, labels.tolist(), k.tolist(), found.prompts, found.conditions, found.mixes)
+        return [
+            {
+                "image": png(image),
+                "label": label,
+                "prompt": prompt,
+                "method": self.method.name,
+                "index": index,
+                "seed": self.recipe.seed,
+                "condition": condition,
+                "mix": mix,
+            }
+            for image, label, index, prompt, condition, mix in columns
+        ]
+
+    def _as_source(self, image: Image.Image) -> Image.Image:
+        image = image.resize(self.size, Image.Resampling.LANCZOS) if image.size != self.size else image
+        return image.convert("L") if self.notes.grey and self.method.name != "pretrained" else image
+
+
+def _generators(seed: int, labels: np.ndarray, k: np.ndarray, device: torch.device) -> list[torch.Generator]:
+    """One for each row, for schedulers that add noise on the way."""
+    seeds = words(seed, Stream.SCHEDULER, labels, k, 1)[:, 0] >> np.uint64(1)
+    return [torch.Generator(device).manual_seed(int(s)) for s in seeds]
+
+
+def _source_of(recipe: Recipe, notes: Notes) -> Any:
+    """The data set of the condition images: the one given, or the one that the checkpoint names."""
+    dataset, known = recipe.dataset, notes.source
+    if not dataset:
+        dataset = known["name"]
+        if not is_hub_id(dataset) and not dataset.startswith("torchvision:"):
+            raise RecipeError(f"give --dataset: the checkpoint was trained on the local data set {dataset!r}")
+        dataset += f"@{known['revision']}" if known["revision"] else ""
+    columns = {name: getattr(recipe, name) or notes.recipe.get(name) for name in ("image_column", "label_column")}
+    source = open_source(dataset, split=recipe.split, **columns)
+    if tuple(source.class_names) != tuple(notes.class_names):
+        theirs, ours = ", ".join(source.class_names[:5]), ", ".join(notes.class_names[:5])
+        raise DataError(f"the classes of {source.name} ({theirs}, …) are not those of the checkpoint ({ours}, …)")
+    if source.fingerprint != known["fingerprint"]:
+        say(f"note: {source.name} is not the data that the checkpoint was trained on; its images are conditions only")
+    return source
+
+
+def _base_of(recipe: Recipe, notes: Notes) -> str:
+    name, revision = notes.base["name"], notes.base["revision"]
+    if recipe.base:
+        return recipe.base
+    if revision is None:
+        raise RecipeError(f"give --base: the checkpoint was made from the local model {name!r}")
+    return f"{name}@{revision}"
+
+
+def write_readme(split: Split) -> None:
+    """A README whose YAML lets `load_dataset` find the split, and nothing else in the folder."""
+    import yaml
+
+    head = {"configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}]}
+    text = (
+        f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n\nSynthetic images, made by mvc-hf. See `manifest.json`.\n"
+    )
+    (split.folder / "README.md").write_text(text, encoding="utf-8")

@@ -1,0 +1,128 @@
+"""A data set on the Hub as a labelled image set, at one commit."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import DataError
+from .progress import say
+from .tables import TableSource, path_instead
+from .texts import reason
+
+if TYPE_CHECKING:
+    import datasets
+
+COMMIT = re.compile("[0-9a-f]{40}")
+
+
+class HubSource(TableSource):
+    """A split of a data set on the Hub, at one commit."""
+
+    def __init__(
+        self,
+        table: datasets.Dataset,
+        name: str,
+        revision: str | None,
+        split: str,
+        image_column: str | None,
+        label_column: str | None,
+    ) -> None:
+        self.name, self.revision, self._split = name, revision, split
+        super().__init__(table, image_column, label_column)
+
+    def describe_row(self, row: int) -> str:
+        return f"row {row} of {self.name} ({self._split})"
+
+    def _content(self) -> Iterator[str]:
+        yield from ("hub", self.name, self._split, self.revision or "", self._image_column)
+
+    def _picture_file(self, row: int, path: str) -> Path:
+        """Loose pictures of a repository lie in the caches of the Hub's clients; anything else is not of the Hub."""
+        import datasets
+        import huggingface_hub
+
+        caches = datasets.config.HF_DATASETS_CACHE, datasets.config.DOWNLOADED_DATASETS_PATH
+        file = Path(path).resolve()
+        for cache in (*caches, huggingface_hub.constants.HF_HUB_CACHE):
+            if os.path.isabs(path) and file.is_relative_to(Path(cache).resolve()):
+                return file
+        raise path_instead(self.describe_row(row), "fetch the data set with `hf download` and give its folder")
+
+
+def open_hub(
+    hub_id: str,
+    config: str | None,
+    revision: str | None,
+    split: str,
+    image_column: str | None,
+    label_column: str | None,
+) -> HubSource:
+    import datasets
+
+    name = f"{hub_id}:{config}" if config else hub_id
+    commit, unreachable = _resolve(hub_id, revision)
+    try:
+        table = datasets.load_dataset(hub_id, config, split=split, revision=commit or revision)
+    except Exception as error:
+        why = reason(error)
+        if "gated" in why:
+            raise DataError(_gated(hub_id)) from error
+        if unreachable:
+            raise DataError(
+                f"{name} is no folder here, not in the local cache, and the Hub cannot be reached: {unreachable}"
+            ) from error
+        raise DataError(f"{name} cannot be loaded from the Hub: {why}") from error
+    if commit is None:
+        commit = _cached_commit(table)
+        if commit and COMMIT.fullmatch(revision or "") and commit != revision:
+            raise DataError(f"the local cache has {name} at {commit}, not {revision}; the Hub says: {unreachable}")
+        known = commit or "commit unknown"
+        say(f"the Hub cannot be asked for the commit of {name}: using the local cache, {known} ({unreachable})")
+    return HubSource(table, name, commit, split, image_column, label_column)
+
+
+def _resolve(hub_id: str, revision: str | None) -> tuple[str | None, str]:
+    """The commit of a revision, or None and why the Hub could not say."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        return HfApi().dataset_info(hub_id, revision=revision, timeout=30).sha, ""
+    except GatedRepoError as error:
+        raise DataError(_gated(hub_id)) from error
+    except RepositoryNotFoundError as error:
+        raise DataError(
+            f"no folder here and no data set on the Hub is called {hub_id!r}: check the spelling; if it is private, "
+            "run `hf auth login`"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise DataError(
+            f"the Hub data set {hub_id} has no revision {revision!r}: name a branch, tag or commit"
+        ) from error
+    except HFValidationError as error:
+        raise DataError(f"{hub_id!r} is not a valid Hub id: {reason(error)}") from error
+    except Exception as error:  # offline, or a server's bad minute: the cache may have it
+        return None, reason(error)
+
+
+def _gated(hub_id: str) -> str:
+    page = f"https://huggingface.co/datasets/{hub_id}"
+    return f"the Hub data set {hub_id} is gated: ask for access at {page}, then run `hf auth login`"
+
+
+def _cached_commit(table: datasets.Dataset) -> str | None:
+    """`datasets` keeps what came from the Hub in a folder named for the commit."""
+    for file in table.cache_files:
+        for part in Path(file["filename"]).parts:
+            if COMMIT.fullmatch(part):
+                return part
+    return None

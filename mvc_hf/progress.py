@@ -1,0 +1,26 @@
+"""What is said to the person who waits: progress bars and single lines, on standard error, from the main process."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from tqdm import tqdm
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that speaks (torchrun and `accelerate launch` set RANK)."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def bar(total: int, what: str, unit: str = "") -> tqdm:
+    """A progress bar; in a log file, a line every ten seconds instead of ten a second."""
+    interval = 0.1 if sys.stderr.isatty() else 10.0
+    silent = {} if is_main_process() else {"disable": True}  # otherwise TQDM_DISABLE decides
+    return tqdm(total=total, desc=what, unit=unit, mininterval=interval, dynamic_ncols=True, **silent)
+
+
+def say(line: str) -> None:
+    """One line that does not tear a progress bar apart."""
+    if is_main_process():
+        tqdm.write(line, file=sys.stderr)

@@ -1,0 +1,223 @@
+"""Recipe: one frozen, validated description of a run.
+
+Every setting is declared once, here: its default, its help, its limits and the commands that take it. The command
+line, recipe files, `mvc.json` and the manifest of a data set all follow from these declarations, under the same names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import RecipeError
+from .texts import collapsed
+
+FINETUNE, GENERATE = "finetune", "generate"
+BOTH = (FINETUNE, GENERATE)
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    on: tuple[str, ...] = (FINETUNE,),
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    identity: bool = True,
+) -> Any:
+    """One setting. `identity` says whether it changes what comes out, or only how fast and where it is computed."""
+    limits = {"minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
+    return dataclasses.field(default=default, metadata={"help": help, "on": on, "identity": identity, **limits})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of `finetune` and `generate`. Built only if every value is within its limits.
+
+    Raises:
+        RecipeError: a value is out of its limits; the message names it, the limit and the flag.
+    """
+
+    # The data
+    dataset: str = setting(
+        "", "Hub id (org/name[:config][@revision]), folder of class folders, Parquet, or torchvision:NAME", on=BOTH
+    )
+    split: str = setting("train", "split of the data set", on=BOTH)
+    image_column: str | None = setting(None, "column of the images (found where only one fits)", on=BOTH)
+    label_column: str | None = setting(None, "column of the labels (found where only one fits)", on=BOTH)
+    captions: str = setting(
+        "template",
+        "where captions come from: template, 'template:a photo of a {}', column:NAME, or a captions Parquet",
+    )
+    max_captions_per_class: int = setting(256, "keep at most this many captions of a class", minimum=1)
+    resolution: int | None = setting(None, "side of the square training images (default: the base's own)", minimum=8)
+    max_broken: int = setting(10, "skip at most this many image files that cannot be read", minimum=0, on=BOTH)
+
+    # Algorithm 1
+    coarse: int = setting(2, "P: coarse (row) copies of the mix", minimum=0, maximum=1024, on=BOTH)
+    fine: int = setting(8, "Q: fine (element) copies of the mix", minimum=0, maximum=4096, on=BOTH)
+    pairing: str = setting(
+        "same-class",
+        "condition and caption of a training image: others of its class (same-class) or its own (self)",
+        choices=("same-class", "self"),
+    )
+
+    # Fine-tuning
+    base: str = setting("", "base model: a Stable Diffusion or InstructPix2Pix folder or Hub id[@revision]")
+    train_batch_size: int = setting(16, "images of a step on each process", minimum=1)
+    gradient_accumulation_steps: int = setting(1, "batches that are summed into one update", minimum=1)
+    num_train_epochs: float = setting(24.0, "passes over the images, where --max-train-steps is not given", above=0)
+    max_train_steps: int | None = setting(None, "updates (default: follows the size of the data)", minimum=1)
+    learning_rate: float = setting(5e-5, "peak learning rate of AdamW", above=0)
+    lr_scheduler: str = setting("cosine", "rate after the warm-up", choices=("constant", "cosine"))
+    lr_warmup_steps: int | None = setting(None, "updates of linear warm-up (default: 5 % of all)", minimum=0)
+    adam_beta1: float = setting(0.9, "AdamW's beta1", minimum=0, maximum=0.9999)
+    adam_beta2: float = setting(0.999, "AdamW's beta2", minimum=0, maximum=0.99999)
+    adam_weight_decay: float = setting(1e-2, "AdamW's weight decay", minimum=0)
+    adam_epsilon: float = setting(1e-8, "AdamW's epsilon", above=0)
+    max_grad_norm: float = setting(1.0, "clip the gradient's norm here", above=0)
+    conditioning_dropout_prob: float = setting(
+        0.05, "drop text, image, or both, each this often", minimum=0, maximum=1 / 3
+    )
+    use_ema: bool = setting(True, "publish the exponential moving average of the weights")
+    ema_decay: float = setting(0.999, "decay of the moving average", minimum=0, maximum=0.999999)
+    mixed_precision: str = setting("no", "arithmetic of the U-Net", choices=("no", "fp16", "bf16"))
+    gradient_checkpointing: bool = setting(False, "less memory for about a third more time", identity=False)
+    holdout_fraction: float = setting(
+        0.05, "share of the images kept aside to see whether training copies", minimum=0, maximum=0.5
+    )
+    validation_steps: int | None = setting(
+        None, "updates between two looks at the kept-aside images (default: 20 looks a run)", minimum=1
+    )
+    early_stopping: int | None = setting(
+        None, "stop after this many looks without a better kept-aside loss (default: never)", minimum=1
+    )
+    checkpointing_steps: int = setting(500, "updates between two checkpoints", minimum=1, identity=False)
+    checkpoints_total_limit: int = setting(2, "checkpoints kept for resuming", minimum=1, identity=False)
+
+    # Generating
+    method: str = setting(
+        "mvc", "mvc, or pretrained: the untouched base, prompted", choices=("mvc", "pretrained"), on=(GENERATE,)
+    )
+    images_per_class: int = setting(100, "synthetic images of each class", minimum=1, on=(GENERATE,))
+    scheduler: str = setting("DPMSolverMultistepScheduler", "any diffusers scheduler, by class name", on=(GENERATE,))
+    num_inference_steps: int = setting(25, "denoising steps", minimum=1, maximum=1000, on=(GENERATE,))
+    guidance_scale: float = setting(7.5, "w of Eq. 6; 1 switches guidance off", minimum=0, on=(GENERATE,))
+    image_guidance_scale: float | None = setting(
+        None, "a scale of its own for the image: InstructPix2Pix's three-way rule", minimum=0, on=(GENERATE,)
+    )
+    image_size: int | None = setting(None, "side of the images (default: as the source's)", minimum=8, on=(GENERATE,))
+    batch_size: int = setting(16, "images at a time", minimum=1, on=(GENERATE,), identity=False)
+    shard_size: int = setting(1000, "rows of a Parquet shard", minimum=1, on=(GENERATE,))
+
+    seed: int = setting(0, "everything random follows from this number", minimum=0, maximum=2**63 - 1, on=BOTH)
+
+    def __post_init__(self) -> None:
+        kinds = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = _converted(field.name, getattr(self, field.name), kinds[field.name])
+            object.__setattr__(self, field.name, value)
+            if value is not None:
+                _check_limits(field.name, value, field.metadata)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Recipe:
+        """Raises RecipeError for an unknown key, with the nearest known one."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for key in values:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+                raise RecipeError(f"unknown setting {key!r}{hint}")
+        return cls(**values)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recipe:
+        """Read a recipe from YAML, or from JSON where the name ends in .json."""
+        import yaml
+
+        kind = "JSON" if Path(path).suffix == ".json" else "YAML"
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+            values = json.loads(text) if kind == "JSON" else yaml.safe_load(text)
+        except OSError as error:
+            raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
+        except (yaml.YAMLError, ValueError) as error:
+            raise RecipeError(f"{path} is not valid {kind}: {collapsed(str(error))}") from error
+        if not isinstance(values, dict):
+            raise RecipeError(f"{path} holds no settings: write one 'name: value' a line")
+        return cls.from_dict(values)
+
+    def to_dict(self, *stages: str) -> dict[str, Any]:
+        """All settings, or those of the given stages, in the order of their declaration."""
+        return {f.name: getattr(self, f.name) for f in self._fields(*stages)}
+
+    def save(self, path: str | Path) -> None:
+        """Write YAML, or JSON where the name ends in .json."""
+        import yaml
+
+        values = self.to_dict()
+        if Path(path).suffix == ".json":
+            text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        else:
+            text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        Path(path).write_text(text, encoding="utf-8")
+
+    def identity(self, *stages: str) -> dict[str, Any]:
+        """The settings that decide what comes out, without those that only say how it is computed."""
+        return {f.name: getattr(self, f.name) for f in self._fields(*stages) if f.metadata["identity"]}
+
+    def _fields(self, *stages: str) -> list[dataclasses.Field]:
+        fields = dataclasses.fields(self)
+        return [f for f in fields if not stages or set(stages) & set(f.metadata["on"])]
+
+
+def fingerprint(values: dict[str, Any]) -> str:
+    """Hex digest of a dictionary of JSON values; the order of keys does not matter."""
+    text = json.dumps(values, sort_keys=True, ensure_ascii=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def differing(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
+    """The fields in which two dictionaries differ, as "name (theirs → mine)", for a message."""
+    names = [k for k in {**theirs, **mine} if mine.get(k) != theirs.get(k)]
+    return ", ".join(f"{k} ({theirs.get(k)!r} → {mine.get(k)!r})" for k in names)
+
+
+def flag(name: str) -> str:
+    """The command-line flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def _converted(name: str, value: Any, kind: Any) -> Any:
+    """The value as the declared type; a number in a string is not a number."""
+    kinds = typing.get_args(kind) or (kind,)
+    if value is None and type(None) in kinds:
+        return None
+    wanted = next(k for k in kinds if k is not type(None))
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
+        return value
+    raise RecipeError(f"{flag(name)} takes a value of type {wanted.__name__}, not {value!r}")
+
+
+def _check_limits(name: str, value: Any, limits: dict[str, Any]) -> None:
+    if limits["choices"] and value not in limits["choices"]:
+        raise RecipeError(f"{flag(name)} is {value!r}; choose one of {', '.join(limits['choices'])}")
+    if isinstance(value, float) and value != value:
+        raise RecipeError(f"{flag(name)} is not a number")
+    if limits["minimum"] is not None and value < limits["minimum"]:
+        raise RecipeError(f"{flag(name)} is {value}; it must be at least {limits['minimum']:g}")
+    if limits["above"] is not None and value <= limits["above"]:
+        raise RecipeError(f"{flag(name)} is {value}; it must be greater than {limits['above']:g}")
+    if limits["maximum"] is not None and value > limits["maximum"]:
+        raise RecipeError(f"{flag(name)} is {value}; it must be at most {limits['maximum']:g}")

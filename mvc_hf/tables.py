@@ -1,0 +1,240 @@
+"""Tables as labelled image sets: what every `datasets.Dataset` has in common, and Parquet files."""
+
+from __future__ import annotations
+
+import bisect
+import glob
+import itertools
+import os
+import re
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import pictures
+from .errors import DataError
+from .files import digests, read_file
+from .source import SPLIT_NAMES, Source, no_such_column
+from .texts import one_line, reason, some
+
+if TYPE_CHECKING:
+    import datasets
+    from PIL import Image
+
+LABEL_COLUMNS = ("label", "labels", "class", "target", "fine_label", "category")
+
+
+class TableSource(Source):
+    """A `datasets.Dataset`: what Parquet and the Hub have in common.
+
+    Args:
+        table: the rows.
+        image_column, label_column: None to look for the only one that fits.
+    """
+
+    def __init__(self, table: datasets.Dataset, image_column: str | None, label_column: str | None) -> None:
+        import datasets
+
+        self.columns = tuple(table.column_names)
+        self._image_column = _pick("image", _image_columns(table.features), image_column, self)
+        kind = table.features[self._image_column]
+        if not (_is_image(kind) or _is_binary(kind)):
+            raise DataError(
+                f"the column {image_column!r} of {self.name} holds no pictures but {kind} (--image-column)"
+            )
+        self._label_column = _pick("label", _label_columns(table.features), label_column, self)
+        for column, feature in table.features.items():  # else `datasets` itself opens whatever path a cell holds
+            if isinstance(feature, datasets.Image):
+                table = table.cast_column(column, datasets.Image(decode=False))
+        self._table, self._images = table, table.select_columns([self._image_column])
+        self.labels, self.class_names = self._read_labels()
+        self._check()
+
+    def image(self, row: int) -> Image.Image:
+        cell, name = self._images[row][self._image_column], self.describe_row(row)
+        data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
+        if data is None and path:
+            data = read_file(self._picture_file(row, str(path)), name)
+        if data is None:
+            raise DataError(f"{name} has no picture in the column {self._image_column!r}: remove it")
+        return pictures.decode(data, name)
+
+    @abstractmethod
+    def _picture_file(self, row: int, path: str) -> Path:
+        """The file that the cell of a row names: data of others must not choose what is read from this machine.
+
+        Raises:
+            DataError: the path may not be followed; see `path_instead`.
+        """
+
+    def column(self, name: str) -> Sequence[Any]:
+        return self._table[name] if name in self.columns else super().column(name)
+
+    def _read_labels(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Labels and class names: a ClassLabel's own, else the sorted values that occur, as strings."""
+        import datasets
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        feature = self._table.features[self._label_column]
+        values = self._table.select_columns([self._label_column]).with_format("arrow")[:][self._label_column]
+        if pa.types.is_boolean(values.type):
+            values = values.cast(pa.int8())
+        is_text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
+        if not (is_text or pa.types.is_integer(values.type) or pa.types.is_null(values.type)):
+            raise DataError(
+                f"the label column {self._label_column!r} of {self.name} holds {values.type}, not class names or "
+                "whole numbers: convert it, or name another one (--label-column)"
+            )
+        if pa.types.is_null(values.type):
+            unlabelled = np.ones(len(values), bool)
+        else:
+            blank = pc.equal(pc.utf8_trim_whitespace(values), "") if is_text else pc.less(values, 0)
+            unlabelled = pc.fill_null(blank, True).to_numpy().astype(bool)
+        self._refuse_rows(unlabelled, "no label (empty, null or negative)", "label or remove them")
+        if isinstance(feature, datasets.ClassLabel):
+            labels = values.to_numpy().astype(np.int64)
+            limit = len(feature.names)
+            self._refuse_rows(
+                labels >= limit, f"a label above {limit - 1}, the last of its {limit} classes", "correct them"
+            )
+            return labels, tuple(feature.names)
+        coded = values.combine_chunks().dictionary_encode()
+        found = coded.dictionary.to_pylist()
+        order = sorted(range(len(found)), key=found.__getitem__)
+        labels = np.argsort(order)[coded.indices.to_numpy()] if found else np.zeros(0)
+        return labels.astype(np.int64), tuple(str(found[i]) for i in order)
+
+    def _refuse_rows(self, wrong: np.ndarray, what: str, cure: str) -> None:
+        if wrong.any():
+            first = self.describe_row(int(wrong.argmax()))
+            raise DataError(
+                f"{self.name}: {wrong.sum()} of {len(wrong)} rows have {what}, the first is {first}: {cure}"
+            )
+
+
+def _pick(what: str, candidates: list[str], given: str | None, source: Source) -> str:
+    if given is not None:
+        if given not in source.columns:
+            raise no_such_column(source, given)
+        return given
+    if len(candidates) == 1:
+        return candidates[0]
+    found = f"several columns may hold the {what}: {some(candidates)}" if candidates else f"no {what} column is found"
+    raise DataError(f"{source.name}: {found}; say which with --{what}-column (columns: {some(source.columns, 20)})")
+
+
+def path_instead(where: str, cure: str) -> DataError:
+    return DataError(f"{where} holds a path instead of the picture: {cure}")
+
+
+def _image_columns(features: datasets.Features) -> list[str]:
+    """Columns of pictures; only where there are none, columns of bytes."""
+    return [n for n, f in features.items() if _is_image(f)] or [n for n, f in features.items() if _is_binary(f)]
+
+
+def _label_columns(features: datasets.Features) -> list[str]:
+    """ClassLabel columns; only where there are none, columns with a usual name."""
+    import datasets
+
+    return [n for n, f in features.items() if isinstance(f, datasets.ClassLabel)] or [
+        n for n in LABEL_COLUMNS if n in features
+    ]
+
+
+def _is_image(feature: Any) -> bool:
+    """An Image, or the {bytes, path} structure of one that lost its type."""
+    import datasets
+
+    return isinstance(feature, datasets.Image) or (isinstance(feature, dict) and "bytes" in feature)
+
+
+def _is_binary(feature: Any) -> bool:
+    return getattr(feature, "dtype", None) in ("binary", "large_binary")
+
+
+class ParquetSource(TableSource):
+    """Parquet files as one table. Of `split` only the slice matters; the files are the split already."""
+
+    def __init__(
+        self, files: list[Path], name: str, split: str, image_column: str | None, label_column: str | None
+    ) -> None:
+        import datasets
+        import pyarrow.parquet as pq
+
+        self.name, self._files, self._split = name, files, split
+        self._slice = "".join(split.partition("[")[1:])
+        rows = []
+        for file in files:
+            try:
+                rows.append(pq.read_metadata(file).num_rows)
+            except Exception as error:
+                raise DataError(f"{file.name} cannot be read as Parquet ({reason(error)}): replace it") from error
+        self._ends = list(itertools.accumulate(rows))
+        if not sum(rows):
+            raise DataError(f"{name} holds no rows: check the file or split")
+        try:
+            paths = [glob.escape(str(f.absolute())) for f in files]
+            table = datasets.load_dataset("parquet", data_files={"train": paths}, split=f"train{self._slice}")
+            parts = datasets.ReadInstruction.from_spec(f"train{self._slice}").to_absolute({"train": sum(rows)})
+        except Exception as error:
+            raise DataError(f"{name} cannot be read, split {split!r}: {reason(error)}") from error
+        self._rows = np.concatenate([np.arange(part.from_, part.to) for part in parts])
+        super().__init__(table, image_column, label_column)
+
+    def describe_row(self, row: int) -> str:
+        if self._slice:
+            return f"row {row} of {self.name} ({self._split})"
+        at = self._file_of(row)
+        return f"row {row - (self._ends[at - 1] if at else 0)} of {one_line(self._files[at].name)}"
+
+    def _content(self) -> Iterator[str | bytes]:
+        yield from ("parquet", self._slice, self._image_column)
+        yield from digests(self._files)
+
+    def _file_of(self, row: int) -> int:
+        return bisect.bisect_right(self._ends, int(self._rows[row]))
+
+    def _picture_file(self, row: int, path: str) -> Path:
+        """A relative path, below the folder of the Parquet file."""
+        try:
+            folder = self._files[self._file_of(row)].parent.resolve()
+            file = (folder / path).resolve()
+        except (OSError, RuntimeError, ValueError):  # a circle of links, a null character
+            file = None
+        if file is None or os.path.isabs(path) or not file.is_relative_to(folder):
+            cure = "store the bytes, or a relative path of a file below the folder of the Parquet file"
+            raise path_instead(self.describe_row(row), cure)
+        return file
+
+
+def parquet_in(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("*.parquet") if not p.name.startswith("."))
+
+
+def files_of_split(files: list[Path], split: str, name: str) -> list[Path]:
+    """The files whose names tell the split ("train-00000-of-00002.parquet"); all of them where no name tells any."""
+
+    def named(split: str) -> list[Path]:
+        word = re.compile(rf"(?<![^\W_]){re.escape(split)}(?![^\W\d_])", re.IGNORECASE)
+        return [f for f in files if word.search(f.stem)]
+
+    mine = named(split)
+    if not mine:
+        others = [s for s in SPLIT_NAMES if named(s)]
+        if others or split != "train":
+            has = f"it has {some(others)}" if others else "its files name no split, which makes them 'train'"
+            raise DataError(f"{name} has no split {split!r}: {has} (--split)")
+        mine = files
+    shards = Counter(m.groups() for f in mine if (m := re.fullmatch(r"(.+)-\d{5}-of-(\d{5})", f.stem)))
+    for (stem, wanted), there in shards.items():
+        if there != int(wanted):
+            raise DataError(
+                f"{name} has {there} of the {int(wanted)} files {stem}-*-of-{wanted}.parquet: fetch the rest, or name "
+                "the files to use"
+            )
+    return mine

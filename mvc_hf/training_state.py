@@ -1,0 +1,102 @@
+"""Training checkpoints that resume exactly: model, moving average, optimiser and scaler, as safetensors and JSON.
+
+The position in the data, the learning rate and all noise are functions of the step, so the step is all of their state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .errors import OutputError
+
+
+def save_state(
+    folder: Path, step: int, *, unet: Any, ema: Any, optimizer: Any, scaler: Any, notes: dict[str, Any], keep: int
+) -> Path:
+    """Write `folder/step-…`, whole or not at all, then forget all but the last `keep` checkpoints."""
+    path = folder / f"step-{step:08d}"
+    temporary = folder / f".{path.name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    save_file(_contiguous(unet.state_dict()), temporary / "unet.safetensors")
+    tensors, settings = _split(optimizer.state_dict()["state"])
+    save_file(tensors, temporary / "optimizer.safetensors")
+    if ema is not None:
+        averages = {str(i): p.contiguous() for i, p in enumerate(ema.shadow_params)}
+        save_file(averages, temporary / "ema.safetensors")
+    values = {
+        "step": step,
+        "optimizer": settings,
+        "ema_step": ema.optimization_step if ema is not None else None,
+        "scaler": scaler.state_dict() if scaler is not None else None,
+        "notes": notes,
+    }
+    (temporary / "state.json").write_text(json.dumps(values), encoding="utf-8")
+    if path.exists():
+        shutil.rmtree(path)
+    os.replace(temporary, path)
+    for old in saved_states(folder)[:-keep]:
+        shutil.rmtree(old)
+    return path
+
+
+def load_state(path: Path, *, unet: Any, ema: Any, optimizer: Any, scaler: Any) -> tuple[int, dict[str, Any]]:
+    """Put everything back as it was. Returns the number of steps done and the notes."""
+    try:
+        values = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        unet.load_state_dict(_tensors(path / "unet.safetensors"))
+        if ema is not None:
+            averages = _tensors(path / "ema.safetensors")
+            for i, parameter in enumerate(ema.shadow_params):
+                parameter.copy_(averages[str(i)])
+            ema.optimization_step = values["ema_step"]
+        state = _join(_tensors(path / "optimizer.safetensors"), values["optimizer"])
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        if scaler is not None and values["scaler"]:
+            scaler.load_state_dict(values["scaler"])
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        message = f"the checkpoint {path} cannot be read ({error}): remove it to go on from the one before"
+        raise OutputError(message) from error
+    return values["step"], values["notes"]
+
+
+def saved_states(folder: Path) -> list[Path]:
+    """Whole checkpoints, oldest first."""
+    return sorted(folder.glob("step-*"))
+
+
+def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+
+
+def _split(state: dict[int, dict[str, Any]]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The optimiser's state as flat tensors "parameter/name", and what is not a tensor."""
+    tensors, settings = {}, {}
+    for index, values in state.items():
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"{index}/{name}"] = value.contiguous()
+            else:
+                settings[f"{index}/{name}"] = value
+    return tensors, settings
+
+
+def _join(tensors: dict[str, torch.Tensor], settings: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**tensors, **settings}.items():
+        index, name = key.split("/", 1)
+        state.setdefault(int(index), {})[name] = value
+    return state

@@ -1,0 +1,173 @@
+"""The command line: help, exit codes, one line for whatever goes wrong."""
+
+import errno
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import datasets
+import pytest
+
+from mvc_hf import cli
+from mvc_hf.errors import Stopped
+from mvc_hf.recipe import FINETUNE, GENERATE, Recipe, flag
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(capsys, *arguments):
+    code = cli.run(list(map(str, arguments)))
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def one_line(err):
+    """The line of the error, after whatever was said on the way."""
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("Error: ")
+    return last
+
+
+def test_help_lists_every_command(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    assert all(f"  {name} " in out for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_has_help_with_an_example(capsys, name):
+    code, out, _ = run(capsys, name, "--help")
+    assert code == 0
+    assert "Example:" in out and f"mvc-hf {name}" in out
+
+
+def test_docs_say_what_the_help_says(capsys):
+    """`python scripts/command_docs.py` writes them."""
+    spec = importlib.util.spec_from_file_location("command_docs", ROOT / "scripts" / "command_docs.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == module.text()
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, mvc_hf.cli as c; c.run(['--help']); c.run(['finetune', '--help']); "
+    code += "print([m for m in ('torch', 'diffusers', 'datasets', 'transformers', 'numpy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/")
+    assert done.stdout.strip().endswith("[]"), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("stage", "name"), [(FINETUNE, "finetune"), (GENERATE, "generate")])
+def test_every_setting_has_its_flag(stage, name):
+    command = cli.group.get_command(click.Context(cli.group), name)
+    flags = {o for p in command.params for o in p.opts} | {flag(p.name) for p in command.params}
+    assert {flag(s) for s in Recipe().to_dict(stage)} <= flags
+
+
+def test_caption_finetune_generate(capsys, photos, tiny_base, tmp_path):
+    captions, checkpoint, out = tmp_path / "captions.parquet", tmp_path / "checkpoint", tmp_path / "synthetic"
+    code, said, err = run(capsys, "caption", photos, "-o", captions)
+    assert code == 0 and "24 captions of 3 classes" in said, err
+    code, said, err = run(
+        capsys, "finetune", photos, "-o", checkpoint, "--base", tiny_base, "--captions", captions,
+        "--train-batch-size", 4, "--max-train-steps", 2,
+    )  # fmt: skip
+    assert code == 0 and "fine-tuned 2 steps on 25 images of 3 classes" in said, err
+    code, said, err = run(
+        capsys, "generate", checkpoint, "-o", out, "--dataset", photos, "--images-per-class", 2,
+        "--num-inference-steps", 2,
+    )  # fmt: skip
+    assert code == 0 and "6 images of 3 classes in 1 shards" in said, err
+    assert len(datasets.load_dataset(str(out), split="train")) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["finetune"], 2, "Missing argument 'DATASET'"),
+        (["finetune", "x", "-o", "y", "--nonsense"], 2, "No such option"),
+        (["finetune", "x", "-o", "y", "--train-batch-size", "many"], 2, "not a valid integer"),
+        (["dance"], 2, "No such command 'dance'"),
+        (["finetune", "./none", "-o", "y", "--base", "z"], 1, "no such folder or file: './none'"),
+        (["finetune", "./none", "-o", "y"], 1, "give --base"),
+        (["finetune", "x", "-o", "y", "--coarse", "-1"], 1, "--coarse is -1; it must be at least 0"),
+        (["generate", "./none", "-o", "y"], 1, "mvc.json"),
+        (["caption", "./none", "-o", "y.parquet"], 1, "no such folder or file"),
+        (["caption", "PHOTOS", "-o", "y.parquet", "--captioner", "blip2"], 1, "column:NAME"),
+    ],
+)
+def test_bad_input(capsys, monkeypatch, tmp_path, photos, arguments, code, says):
+    monkeypatch.chdir(tmp_path)
+    found, _, err = run(capsys, *[str(photos) if a == "PHOTOS" else a for a in arguments])
+    assert found == code
+    assert says in " ".join(err.split())
+    assert "Traceback" not in err
+    assert code == 2 or one_line(err)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "the disk is full (/x/y)"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "the disk is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x/y"), "Permission denied (/x/y)"),
+        (KeyboardInterrupt(), "stopped; the same command goes on where it was"),
+        (Stopped("stopped at step 5"), "stopped at step 5"),
+    ],
+)
+def test_what_the_system_says_is_one_line(capsys, monkeypatch, tmp_path, error, says):
+    import mvc_hf.finetune
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(mvc_hf.finetune, "finetune", fail)
+    code, _, err = run(capsys, "finetune", "x", "-o", tmp_path / "y")
+    assert code == 1 and says in one_line(err)
+
+
+def test_a_bug_of_ours_is_a_traceback(monkeypatch, tmp_path):
+    import mvc_hf.finetune
+
+    monkeypatch.setattr(mvc_hf.finetune, "finetune", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.run(["finetune", "x", "-o", str(tmp_path / "y")])
+
+
+def test_killed_by_a_signal_and_given_again(photos, tiny_base, tmp_path):
+    """The real command in a process of its own, stopped by SIGTERM, then by SIGKILL, then left alone."""
+    import signal
+    import time
+
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MVC_HF_CACHE": str(tmp_path / "cache")}
+    settings = ["--base", tiny_base, "--train-batch-size", 4, "--max-train-steps", 60, "--checkpointing-steps", 5]
+
+    def start(out):
+        command = [sys.executable, "-m", "mvc_hf.cli", "finetune", photos, "-o", out, *settings]
+        return subprocess.Popen(
+            list(map(str, command)), cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        )
+
+    def wait_for(pattern):
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "killed" / "checkpoints").glob(pattern)):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    whole = start(tmp_path / "whole")
+    assert whole.wait(180) == 0, whole.stderr.read()
+    for number, pattern, code in ((signal.SIGTERM, "step-*5", 1), (signal.SIGKILL, "step-*[1-5][05]", -9)):
+        process = start(tmp_path / "killed")
+        wait_for(pattern)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=120)
+        if process.returncode != 0:  # it may have been done by then, on a fast machine
+            assert process.returncode == code, err
+            assert "Traceback" not in err
+    last = start(tmp_path / "killed")
+    assert last.wait(180) == 0, last.stderr.read()
+    for name in ("training_log.csv", "unet/diffusion_pytorch_model.safetensors", "captions.parquet"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name

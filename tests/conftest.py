@@ -1,0 +1,42 @@
+"""Fixtures that several test files share. Nothing here needs a network or a GPU."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before any import of the Hub's clients
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["TQDM_DISABLE"] = "1"
+
+import pytest
+
+if importlib.util.find_spec("mvc_hf.cli") is None:
+    raise pytest.UsageError('mvc_hf is not installed: pip install -e ".[test]" first, then run pytest (not python -m)')
+
+
+@pytest.fixture(autouse=True)
+def own_caches(tmp_path_factory, monkeypatch):
+    """Every test finds empty caches, and leaves nothing in the user's."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("MVC_HF_CACHE", str(home / "mvc_hf"))
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(home / "datasets"))
+    import datasets.config
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", home / "datasets")
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory):
+    """A folder with a tiny Stable Diffusion pipeline of random weights."""
+    import tiny
+
+    return tiny.tiny_base(tmp_path_factory.mktemp("models") / "tiny-base")
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """A folder of class folders: two classes of 12 images, one of 3, 16×16."""
+    import tiny
+
+    return tiny.image_folder(tmp_path_factory.mktemp("data") / "photos", {"apple": 12, "pear": 12, "plum": 3})

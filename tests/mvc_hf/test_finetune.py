@@ -1,0 +1,257 @@
+import csv
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+
+from mvc_hf import finetune as module
+from mvc_hf.checkpoint import Notes, load_captions
+from mvc_hf.errors import DataError, OutputError, RecipeError, Stopped
+from mvc_hf.finetune import Looks, Schedule, finetune
+from mvc_hf.recipe import Recipe
+
+
+@pytest.fixture
+def recipe(photos, tiny_base):
+    return Recipe(
+        dataset=str(photos), base=str(tiny_base), train_batch_size=4, max_train_steps=9, validation_steps=3,
+        checkpointing_steps=2, learning_rate=1e-3, lr_warmup_steps=2,
+    )  # fmt: skip
+
+
+def change(recipe, **settings):
+    return Recipe(**(recipe.to_dict() | settings))
+
+
+def log(out):
+    with (out / "training_log.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def weights(out):
+    return load_file(out / "unet" / "diffusion_pytorch_model.safetensors")
+
+
+def assert_same_run(a, b):
+    assert log(a) == log(b)  # every loss, rate and look, to the last digit
+    for name, value in weights(a).items():
+        assert torch.equal(value, weights(b)[name]), name
+
+
+@pytest.fixture
+def whole(recipe, tmp_path):
+    finetune(recipe, tmp_path / "whole")
+    return tmp_path / "whole"
+
+
+@pytest.mark.parametrize("settings", [{}, {"gradient_accumulation_steps": 2}, {"use_ema": False}])
+def test_killed_run_goes_on_with_the_same_losses(recipe, tmp_path, monkeypatch, settings):
+    """Killed twice: in the middle of a step, and while a checkpoint is written."""
+    recipe = change(recipe, **settings)
+    finetune(recipe, tmp_path / "whole")
+    update, save = module.Run._update, module.save_state
+
+    def dies_in_step_6(self, batches):
+        if self.step == 5:
+            raise MemoryError
+        return update(self, batches)
+
+    def dies_while_saving(folder, step, **parts):
+        path = save(folder, step, **parts)
+        if step == 6:
+            path.rename(folder / f".{path.name}.tmp")
+            raise MemoryError
+        return path
+
+    for name, target, killed in (("_update", module.Run, dies_in_step_6), ("save_state", module, dies_while_saving)):
+        with monkeypatch.context() as patch, pytest.raises(MemoryError):
+            patch.setattr(target, name, killed)
+            finetune(recipe, tmp_path / "killed")
+    finetune(recipe, tmp_path / "killed")
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_ctrl_c_leaves_a_checkpoint_of_the_step_at_hand(recipe, whole, tmp_path, monkeypatch):
+    import os
+    import signal
+
+    update = module.Run._update
+
+    def interrupted(self, batches):
+        if self.step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return update(self, batches)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped, match="stopped at step 5"):
+        patch.setattr(module.Run, "_update", interrupted)
+        finetune(recipe, tmp_path / "stopped")
+    assert (tmp_path / "stopped" / "checkpoints" / "step-00000005").is_dir()
+    finetune(recipe, tmp_path / "stopped")
+    assert_same_run(whole, tmp_path / "stopped")
+
+
+def test_killed_while_the_result_is_written(recipe, whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(module.CaptionTable, "save", lambda *_: (_ for _ in ()).throw(MemoryError))
+        finetune(recipe, tmp_path / "killed")
+    assert not (tmp_path / "killed" / "mvc.json").exists()
+    finetune(recipe, tmp_path / "killed")
+    assert_same_run(whole, tmp_path / "killed")
+
+
+def test_finished_run_is_left_as_it_is(recipe, whole, capsys):
+    before = (whole / "mvc.json").stat().st_mtime_ns
+    finetune(recipe, whole)
+    assert (whole / "mvc.json").stat().st_mtime_ns == before
+    assert "finished already" in capsys.readouterr().err
+
+
+def test_two_half_batches_are_one_batch(recipe, tmp_path):
+    finetune(change(recipe, train_batch_size=8, max_train_steps=3), tmp_path / "one")
+    finetune(change(recipe, train_batch_size=4, gradient_accumulation_steps=2, max_train_steps=3), tmp_path / "two")
+    for a, b in zip(log(tmp_path / "one"), log(tmp_path / "two")):
+        assert float(a["loss"]) == pytest.approx(float(b["loss"]), rel=1e-5)
+
+
+def test_training_lowers_the_loss(recipe, tmp_path):
+    finetune(change(recipe, max_train_steps=150, learning_rate=3e-3, validation_steps=75), tmp_path / "out")
+    losses = [float(row["loss"]) for row in log(tmp_path / "out")]
+    assert np.mean(losses[-30:]) < 0.9 * np.mean(losses[:10])
+
+
+def test_notes_and_captions(recipe, whole, photos, tiny_base):
+    notes = Notes.load(whole)
+    assert notes.class_names == ("apple", "pear", "plum")
+    assert notes.source["name"] == "photos" and notes.source["images"] == 27
+    assert notes.base["name"] == "tiny-base" and notes.resolution == 16 and notes.native_size == (16, 16)
+    assert len(load_captions(whole, notes.class_names)) == 24
+    for path in whole.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            for secret in (str(photos), str(tiny_base), str(whole)):
+                assert secret.encode() not in content, path
+    assert not [p for p in whole.rglob("*") if p.suffix in (".bin", ".pt", ".pkl", ".pth")]
+
+
+def test_folder_of_another_recipe_is_refused_by_field(recipe, whole):
+    with pytest.raises(OutputError, match=r"these differ: fine \(8 → 3\); choose another folder"):
+        finetune(change(recipe, fine=3), whole)
+    finetune(change(recipe, checkpointing_steps=5), whole)  # says only how it is computed
+
+
+def test_other_images_of_the_same_name_are_noticed(recipe, whole, photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "moved" / "photos")
+    finetune(change(recipe, dataset=str(tmp_path / "moved" / "photos")), whole)  # only moved: the same data
+    tiny.image_folder(tmp_path / "moved" / "photos", {"plum": 4}, seed=9)
+    with pytest.raises(OutputError, match="these differ: dataset"):
+        finetune(change(recipe, dataset=str(tmp_path / "moved" / "photos")), whole)
+
+
+def test_folder_that_is_not_ours_is_left_alone(recipe, tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(OutputError, match="not empty and was not made by mvc-hf"):
+        finetune(recipe, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(OutputError, match="is a file"):
+        finetune(recipe, tmp_path / "thesis.tex")
+
+
+def test_number_of_steps_follows_the_number_of_images():
+    recipe = Recipe(train_batch_size=8, gradient_accumulation_steps=2, num_train_epochs=24)
+    assert Schedule.of(recipe, 200, processes=1).steps == 300
+    assert Schedule.of(recipe, 2000, processes=1).steps == 3000
+    assert Schedule.of(recipe, 2000, processes=4).steps == 750
+    assert Schedule.of(Recipe(max_train_steps=7), 2000, processes=4).steps == 7
+
+
+@pytest.mark.parametrize(("kind", "warmup"), [("constant", 0), ("constant", 5), ("cosine", 0), ("cosine", 10)])
+def test_learning_rate_is_that_of_diffusers(kind, warmup):
+    """Theirs is zero at the first of the warm-up steps; ours wastes no step and is one step ahead."""
+    from diffusers.optimization import get_scheduler
+
+    schedule = Schedule.of(Recipe(max_train_steps=50, lr_scheduler=kind, lr_warmup_steps=warmup), 10, 1)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=schedule.peak)
+    name = {"constant": "constant_with_warmup", "cosine": "cosine"}[kind]
+    theirs = get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=50)
+    for step in range(50):
+        if step >= warmup:
+            assert schedule.learning_rate(step) == pytest.approx(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+    rates = [schedule.learning_rate(step) for step in range(warmup + 1)]
+    assert rates == pytest.approx([schedule.peak * (i + 1) / (warmup + 1) for i in range(warmup + 1)])
+
+
+def test_copying_is_noticed_once(capsys):
+    looks = Looks()
+    for step, held_out, seen in ((10, 0.30, 0.30), (20, 0.20, 0.19), (30, 0.21, 0.15), (40, 0.25, 0.10)):
+        looks.note(step, held_out, seen)
+    said = capsys.readouterr().err
+    assert said.count("warning") == 1
+    assert "at step 30" in said and "--max-train-steps 20" in said
+    assert looks.since_best == 2
+
+
+def test_early_stopping(recipe, tmp_path, monkeypatch, capsys):
+    losses = iter([0.5, 0.9, 0.4, 0.9, 0.5, 0.9, 0.6, 0.9] + [0.7] * 99)  # held out, seen, held out, …
+    monkeypatch.setattr(module.Run, "_probe", lambda *_: next(losses))
+    notes = finetune(change(recipe, max_train_steps=60, early_stopping=2), tmp_path / "out")
+    assert notes.training["steps"] == 12  # best at step 6, then two looks without a better one
+    assert "no better kept-aside loss since step 6" in capsys.readouterr().err
+    assert (tmp_path / "out" / "mvc.json").exists()
+
+
+def test_v_prediction_gradient_checkpointing_and_eight_channels(recipe, tmp_path):
+    base = tiny.tiny_base(tmp_path / "v", prediction_type="v_prediction", in_channels=8)
+    settings = {"base": str(base), "gradient_checkpointing": True, "max_train_steps": 2}
+    finetune(change(recipe, **settings), tmp_path / "out")
+    assert (
+        json.loads((tmp_path / "out/scheduler/scheduler_config.json").read_text())["prediction_type"] == "v_prediction"
+    )
+    assert all(math.isfinite(float(row["loss"])) for row in log(tmp_path / "out"))
+
+
+def test_bf16(recipe, tmp_path):
+    finetune(change(recipe, mixed_precision="bf16", max_train_steps=2), tmp_path / "out")
+    assert all(value.dtype == torch.float32 for value in weights(tmp_path / "out").values())
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "says"),
+    [
+        ({"base": ""}, RecipeError, "give --base"),
+        ({"resolution": 30}, RecipeError, "multiple of 4"),
+        ({"dataset": "./nowhere"}, DataError, "no such folder or file: './nowhere'"),
+        ({"captions": "column:text"}, DataError, "photos"),
+        ({"captions": "blip2"}, RecipeError, "blip2"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_made(recipe, tmp_path, settings, error, says):
+    with pytest.raises(error, match=says):
+        finetune(change(recipe, **settings), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="fp16 works with a GPU")
+def test_fp16_needs_a_gpu(recipe, tmp_path):
+    with pytest.raises(RecipeError, match="fp16 needs a GPU"):
+        finetune(change(recipe, mixed_precision="fp16"), tmp_path / "out")
+
+
+def test_class_that_cannot_be_mixed_is_said_once(recipe, tmp_path, capsys):
+    finetune(change(recipe, captions="template:a {}", max_train_steps=2), tmp_path / "out")
+    assert capsys.readouterr().err.count("3 of 3 classes have one caption and cannot be mixed") == 1
+
+
+def test_unreadable_checkpoint_is_named(recipe, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(module, "save_pipeline", lambda *_: (_ for _ in ()).throw(MemoryError))
+        finetune(recipe, tmp_path / "out")
+    (tmp_path / "out/checkpoints/step-00000009/ema.safetensors").write_bytes(b"")
+    with pytest.raises(OutputError, match="step-00000009 cannot be read"):
+        finetune(recipe, tmp_path / "out")

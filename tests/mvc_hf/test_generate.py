@@ -1,0 +1,188 @@
+import datasets
+import numpy as np
+import pytest
+import tiny
+
+from mvc_hf import generate as module
+from mvc_hf.checkpoint import load_captions
+from mvc_hf.errors import DataError, ModelError, OutputError, RecipeError
+from mvc_hf.finetune import finetune
+from mvc_hf.generate import addresses, generate
+from mvc_hf.recipe import Recipe
+
+
+@pytest.fixture(scope="module")
+def checkpoint(photos, tiny_base, tmp_path_factory):
+    out = tmp_path_factory.mktemp("checkpoint") / "out"
+    settings = {"train_batch_size": 4, "max_train_steps": 3, "learning_rate": 1e-2, "use_ema": False}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MVC_HF_CACHE", str(out.parent / "cache"))
+        finetune(Recipe(dataset=str(photos), base=str(tiny_base), **settings), out)
+    return out
+
+
+@pytest.fixture
+def recipe(photos):
+    return Recipe(dataset=str(photos), images_per_class=4, num_inference_steps=3, batch_size=4, shard_size=5)
+
+
+def change(recipe, **settings):
+    return Recipe(**(recipe.to_dict() | settings))
+
+
+def rows(folder):
+    found = datasets.load_dataset(str(folder), split="train").cast_column("image", datasets.Image(decode=False))
+    return [{**row, "image": row["image"]["bytes"]} for row in found]
+
+
+def images(folder):
+    found = datasets.load_dataset(str(folder), split="train")
+    return np.stack([np.asarray(image, np.int64) for image in found["image"]])
+
+
+def test_rows_say_how_they_were_made(recipe, checkpoint, photos, tmp_path):
+    generate(recipe, checkpoint, tmp_path / "out")
+    found = rows(tmp_path / "out")
+    captions = load_captions(checkpoint, ("apple", "pear", "plum"))
+    paths = sorted(p for p in photos.rglob("*.png"))
+    assert [(row["label"], row["index"]) for row in found] == [(i % 3, i // 3) for i in range(12)]
+    for row in found:
+        assert row["prompt"] == captions.captions[row["mix"]["base"]]
+        assert captions.labels[row["mix"]["base"]] == row["label"]
+        sources = [c["source"] for c in row["mix"]["coarse"] + row["mix"]["fine"]]
+        assert len(sources) == 10 and row["mix"]["base"] not in sources
+        assert (captions.labels[sources] == row["label"]).all()
+        assert paths[row["condition"]].parent.name == ("apple", "pear", "plum")[row["label"]]
+        assert row["method"] == "mvc" and row["seed"] == 0
+    assert images(tmp_path / "out").shape == (12, 16, 16, 3)
+
+
+def test_killed_run_ends_with_the_same_data_set(recipe, checkpoint, tmp_path, monkeypatch):
+    generate(recipe, checkpoint, tmp_path / "whole")
+    make, calls = module.Studio.rows, []
+
+    def dies(self, *address):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return make(self, *address)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module.Studio, "rows", dies)
+        generate(recipe, checkpoint, tmp_path / "killed")
+    made = len(list((tmp_path / "killed" / "data").glob("train-*")))
+    assert 0 < made < 3
+    again = []
+    monkeypatch.setattr(module.Studio, "rows", lambda self, *a: again.append(len(a[0])) or make(self, *a))
+    generate(recipe, checkpoint, tmp_path / "killed")
+    assert sum(again) == 12 - 5 * made  # only what was missing
+    assert rows(tmp_path / "whole") == rows(tmp_path / "killed")  # bit for bit
+
+
+def test_a_row_depends_on_its_address_alone(recipe, checkpoint, tmp_path):
+    """Other batches and shards, more images a class: the same rows, up to rounding in the pixels."""
+    generate(recipe, checkpoint, tmp_path / "a")
+    generate(change(recipe, batch_size=7, shard_size=100, images_per_class=6), checkpoint, tmp_path / "b")
+    for a, b in zip(rows(tmp_path / "a"), rows(tmp_path / "b")):
+        assert {k: v for k, v in a.items() if k != "image"} == {k: v for k, v in b.items() if k != "image"}
+    assert np.abs(images(tmp_path / "a") - images(tmp_path / "b")[:12]).max() <= 1
+
+
+def test_other_seed_other_images(recipe, checkpoint, tmp_path):
+    generate(recipe, checkpoint, tmp_path / "a")
+    generate(change(recipe, seed=1), checkpoint, tmp_path / "b")
+    assert not {r["image"] for r in rows(tmp_path / "a")} & {r["image"] for r in rows(tmp_path / "b")}
+    assert [r["mix"] for r in rows(tmp_path / "a")] != [r["mix"] for r in rows(tmp_path / "b")]
+
+
+def test_every_shard_holds_every_class():
+    labels, k = addresses(classes=4, images_per_class=3)
+    assert labels.tolist() == [0, 1, 2, 3] * 3
+    assert k.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+
+
+def test_the_pretrained_base_is_prompted_with_unmixed_captions(recipe, checkpoint, tiny_base, tmp_path):
+    settings = {"method": "pretrained", "base": str(tiny_base)}
+    generate(change(recipe, **settings), checkpoint, tmp_path / "out")
+    for row in rows(tmp_path / "out"):
+        assert row["condition"] is None and row["mix"]["coarse"] == row["mix"]["fine"] == []
+        assert row["method"] == "pretrained" and row["prompt"].startswith("This is an image of")
+
+
+def test_the_untouched_base_is_what_diffusers_text_to_image_gives(recipe, checkpoint, tiny_base, tmp_path):
+    import diffusers
+    import torch
+
+    from mvc_hf.addresses import Stream, normal
+
+    settings = {"method": "pretrained", "base": str(tiny_base), "images_per_class": 1, "num_inference_steps": 5}
+    generate(change(recipe, **settings), checkpoint, tmp_path / "out")
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(tiny_base, dtype=torch.float32)
+    pipeline.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    theirs = pipeline(
+        [row["prompt"] for row in rows(tmp_path / "out")], num_inference_steps=5, guidance_scale=7.5,
+        latents=torch.from_numpy(normal(0, Stream.NOISE, np.arange(3), np.zeros(3, int), (4, 8, 8))),
+        output_type="np",
+    ).images  # fmt: skip
+    # Ours are mixed and stored as float16 embeddings: a rounding apart.
+    assert np.abs(images(tmp_path / "out") - (theirs * 255).round()).mean() < 1
+
+
+@pytest.mark.parametrize("settings", [{"image_size": 24}, {"image_guidance_scale": 1.5}, {"guidance_scale": 1.0}])
+def test_settings_that_change_the_images(recipe, checkpoint, tmp_path, settings):
+    generate(recipe, checkpoint, tmp_path / "a")
+    generate(change(recipe, **settings), checkpoint, tmp_path / "b")
+    a, b = images(tmp_path / "a"), images(tmp_path / "b")
+    assert b.shape[1] == settings.get("image_size", 16)
+    assert a.shape != b.shape or np.abs(a - b).max() > 1
+
+
+@pytest.mark.parametrize("name", ["DDIMScheduler", "EulerAncestralDiscreteScheduler", "UniPCMultistepScheduler"])
+def test_any_scheduler_and_the_same_images_again(recipe, checkpoint, tmp_path, name):
+    for out in ("a", "b"):
+        generate(change(recipe, scheduler=name), checkpoint, tmp_path / out)
+    assert rows(tmp_path / "a") == rows(tmp_path / "b")
+
+
+def test_grey_sources_give_grey_images_of_their_size(tiny_base, tmp_path):
+    photos = tiny.image_folder(tmp_path / "grey", {"a": 5, "b": 5}, size=20, grey=True)
+    settings = {"train_batch_size": 4, "max_train_steps": 1}
+    finetune(Recipe(dataset=str(photos), base=str(tiny_base), **settings), tmp_path / "checkpoint")
+    recipe = Recipe(dataset=str(photos), images_per_class=2, num_inference_steps=2)
+    generate(recipe, tmp_path / "checkpoint", tmp_path / "out")
+    found = datasets.load_dataset(str(tmp_path / "out"), split="train")
+    assert {(image.mode, image.size) for image in found["image"]} == {("L", (20, 20))}
+
+
+def test_folder_of_another_recipe_is_refused_by_field(recipe, checkpoint, tmp_path):
+    generate(recipe, checkpoint, tmp_path / "out")
+    with pytest.raises(OutputError, match=r"these differ: images_per_class \(4 → 5\)"):
+        generate(change(recipe, images_per_class=5), checkpoint, tmp_path / "out")
+
+
+def test_local_source_must_be_given_again(recipe, checkpoint, tmp_path):
+    with pytest.raises(RecipeError, match=r"give --dataset: .* local data set 'photos'"):
+        generate(change(recipe, dataset=""), checkpoint, tmp_path / "out")
+    with pytest.raises(RecipeError, match=r"give --base: .* local model 'tiny-base'"):
+        generate(change(recipe, method="pretrained"), checkpoint, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_classes_are_refused(recipe, checkpoint, tmp_path):
+    other = tiny.image_folder(tmp_path / "other", {"cat": 3, "dog": 3})
+    with pytest.raises(DataError, match="cat, dog"):
+        generate(change(recipe, dataset=str(other)), checkpoint, tmp_path / "out")
+
+
+def test_folder_without_notes(recipe, tiny_base, tmp_path):
+    with pytest.raises(ModelError, match=r"has no mvc\.json"):
+        generate(recipe, tiny_base, tmp_path / "out")
+
+
+def test_nothing_of_this_machine_is_written(recipe, checkpoint, photos, tmp_path):
+    generate(recipe, checkpoint, tmp_path / "out")
+    for path in (tmp_path / "out").rglob("*"):
+        if path.is_file():
+            for secret in (photos, checkpoint, tmp_path):
+                assert str(secret).encode() not in path.read_bytes(), path

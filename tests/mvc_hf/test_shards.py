@@ -1,0 +1,135 @@
+import errno
+import json
+
+import datasets
+import pytest
+from PIL import Image
+
+from mvc_hf.errors import OutputError
+from mvc_hf.shards import ROW_GROUP, Split, png, read_manifest
+
+NAMES = ("T-shirt/top", 'a: "b" #c', "🙂\n- x")
+
+
+def row(i):
+    return {
+        "image": png(Image.new("L", (4, 4), i % 256)),
+        "label": i % 3,
+        "prompt": f"caption {i}",
+        "method": "mvc",
+        "index": i // 3,
+        "seed": 0,
+        "condition": None if i % 2 else i,
+        "mix": {"base": i, "coarse": [{"source": 1, "r": 0, "s": 2}], "fine": []},
+    }
+
+
+def split(folder, rows=10, shard_size=4, **identity):
+    return Split(folder, {"seed": 0, **identity}, rows, shard_size, NAMES)
+
+
+def fill(made, only=None):
+    for shard in made.missing() if only is None else only:
+        with made.writer(shard) as write:
+            for i in made.rows_of(shard):
+                write([row(i)])
+
+
+def content(folder):
+    return datasets.load_dataset(str(folder), split="train").cast_column("image", datasets.Image(decode=False))[:]
+
+
+def test_rows_come_back_through_plain_datasets(tmp_path):
+    made = split(tmp_path / "out")
+    fill(made)
+    made.finish()
+    found = datasets.load_dataset(str(tmp_path / "out"), split="train")
+    assert found.features["label"].names == list(NAMES)
+    assert [found[i]["prompt"] for i in range(10)] == [f"caption {i}" for i in range(10)]
+    assert found[3]["image"].getpixel((0, 0)) == 3
+    assert found[3]["mix"] == row(3)["mix"] and found[3]["condition"] is None
+    streamed = datasets.load_dataset(str(tmp_path / "out"), split="train", streaming=True)
+    assert [r["label"] for r in streamed] == found["label"]
+
+
+def test_killed_run_goes_on_and_ends_the_same(tmp_path):
+    whole, broken = split(tmp_path / "whole"), split(tmp_path / "broken")
+    fill(whole)
+    fill(broken, only=[1])
+    with pytest.raises(KeyboardInterrupt), broken.writer(0) as write:
+        write([row(0)])
+        raise KeyboardInterrupt
+    again = split(tmp_path / "broken")
+    assert again.missing() == [0, 2]
+    fill(again)
+    assert content(tmp_path / "whole") == content(tmp_path / "broken")
+    assert not list((tmp_path / "broken").rglob("*.tmp"))
+
+
+def test_full_disk_loses_nothing_that_was_finished(tmp_path, monkeypatch):
+    import pyarrow.parquet as pq
+
+    made = split(tmp_path / "out")
+    fill(made, only=[0])
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq.ParquetWriter, "write_table", full)
+        with pytest.raises(OSError, match="No space"):
+            fill(made)
+    again = split(tmp_path / "out")
+    assert again.missing() == [1, 2]
+    fill(again)
+    assert len(content(tmp_path / "out")["label"]) == 10
+
+
+def test_rows_are_written_group_by_group(tmp_path):
+    import pyarrow.parquet as pq
+
+    made = split(tmp_path / "out", rows=2 * ROW_GROUP + 1, shard_size=1000)
+    fill(made)
+    found = pq.read_metadata(made.path(0))
+    assert [found.row_group(i).num_rows for i in range(found.num_row_groups)] == [ROW_GROUP, ROW_GROUP, 1]
+
+
+def test_manifest(tmp_path):
+    made = split(tmp_path / "out")
+    assert read_manifest(tmp_path / "out")["complete"] is False
+    fill(made)
+    made.finish()
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest["complete"] and manifest["rows"] == 10 and manifest["class_names"] == list(NAMES)
+    assert [s["rows"] for s in manifest["shards"]] == [4, 4, 2]
+    assert [s["file"] for s in manifest["shards"]] == [f"data/train-0000{i}-of-00003.parquet" for i in range(3)]
+
+
+def test_folder_of_another_recipe_is_refused_by_field(tmp_path):
+    fill(split(tmp_path / "out", fine=8))
+    with pytest.raises(OutputError, match=r"these differ: fine \(8 → 9\)"):
+        split(tmp_path / "out", fine=9)
+
+
+def test_folder_that_is_not_ours_is_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"'notes\.txt' and no manifest\.json"):
+        split(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', json.dumps({"format": 99, "made_from": {}})])
+def test_manifest_that_is_not_ours(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(OutputError, match="not a manifest of mvc-hf"):
+        split(tmp_path)
+
+
+def test_shard_of_another_recipe_is_not_taken_for_ours(tmp_path):
+    import shutil
+
+    other, made = split(tmp_path / "other", fine=1), split(tmp_path / "out")
+    fill(other)
+    shutil.copy(other.path(0), made.path(0))
+    with pytest.raises(OutputError, match="was not made by this recipe"):
+        made.missing()

@@ -1,0 +1,224 @@
+"""Parquet files with every kind of column, and everything a person can get wrong."""
+
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sources import HOSTILE, PETS, folder, hub_parquet, parquet, picture, png, refused, values
+
+from mvc_hf.errors import DataError
+from mvc_hf.source import open_source
+
+
+def test_class_label_of_parquet(tmp_path):
+    path = hub_parquet(tmp_path / "train.parquet", [0, 2, 1, 0], ["zebra", "T-shirt/top", "ant"])
+    source = open_source(str(path))
+    assert (source.name, source.class_names) == ("train.parquet", ("zebra", "T-shirt/top", "ant"))
+    assert source.labels.tolist() == [0, 2, 1, 0]
+    assert source.labels.dtype == np.int64
+    assert values(source) == [0, 1, 2, 3]
+    assert source.columns == ("image", "label")
+    assert source.describe_row(3) == "row 3 of train.parquet"
+
+
+@pytest.mark.parametrize(
+    "labels, kind, names, expected",
+    [
+        (["b", "a", "b"], pa.string(), ("a", "b"), [1, 0, 1]),
+        (["b", "a", "b"], pa.large_string(), ("a", "b"), [1, 0, 1]),
+        (["b", "a", "b"], pa.dictionary(pa.int8(), pa.string()), ("a", "b"), [1, 0, 1]),
+        ([2, 0, 1], pa.int64(), ("0", "1", "2"), [2, 0, 1]),
+        ([2, 0, 1], pa.uint8(), ("0", "1", "2"), [2, 0, 1]),
+        ([10, 2, 500, 2], pa.int32(), ("2", "10", "500"), [1, 0, 2, 0]),
+        ([True, False], pa.bool_(), ("0", "1"), [1, 0]),
+    ],
+)
+def test_labels_of_every_kind(tmp_path, labels, kind, names, expected):
+    source = open_source(str(parquet(tmp_path / "x.parquet", labels, label_type=kind)))
+    assert source.class_names == names
+    assert source.labels.tolist() == expected
+
+
+def test_hostile_class_names_of_parquet(tmp_path):
+    source = open_source(str(parquet(tmp_path / "x.parquet", HOSTILE)))
+    assert source.class_names == tuple(sorted(HOSTILE))
+    assert [source.class_names[y] for y in source.labels] == HOSTILE
+    source = open_source(str(hub_parquet(tmp_path / "y.parquet", list(range(len(HOSTILE))), HOSTILE)))
+    assert source.class_names == tuple(HOSTILE)
+
+
+@pytest.mark.parametrize(
+    "labels, match",
+    [
+        (["a", None, None], r"2 of 3 rows have no label .* row 1 of x\.parquet"),
+        (["a", "b", " "], r"1 of 3 rows have no label .* row 2 of x\.parquet"),
+        ([0, -1, -1, 1], r"2 of 4 rows have no label .* row 1 of x\.parquet"),
+        ([None, None], r"2 of 2 rows have no label .* row 0 of x\.parquet"),
+        ([0.0, 1.0], r"'label' of x\.parquet holds double.*--label-column"),
+        ([[0], [1]], r"'label' of x\.parquet holds list"),
+        ([], "holds no rows"),
+    ],
+)
+def test_bad_labels(tmp_path, labels, match):
+    kind = pa.int64() if not labels else None
+    refused(parquet(tmp_path / "x.parquet", labels, label_type=kind), match)
+
+
+def test_bad_class_labels(tmp_path):
+    path = hub_parquet(tmp_path / "x.parquet", [0, 2], ["a", "b", "c", "d"])
+    refused(path, r"2 of 4 classes without any image: 'b', 'd'")
+    path = hub_parquet(tmp_path / "y.parquet", [0, -1], ["a"])
+    refused(path, r"1 of 2 rows have no label .* row 1 of y\.parquet")
+    table = pq.read_table(hub_parquet(tmp_path / "z.parquet", [0, 0, 1], ["a", "b"]))
+    pq.write_table(table.set_column(1, "label", pa.array([0, 1, 7])), tmp_path / "z.parquet")
+    refused(tmp_path / "z.parquet", r"1 of 3 rows have a label above 1.* row 2 of z\.parquet")
+
+
+def test_plain_bytes_column(tmp_path):
+    source = open_source(str(parquet(tmp_path / "x.parquet", [0, 1], [png(7), png(8)])))
+    assert values(source) == [7, 8]
+
+
+def test_a_picture_may_be_a_path_below_the_folder_of_the_table(tmp_path):
+    for i, part in enumerate(("a", "b")):
+        (tmp_path / part / "more").mkdir(parents=True)
+        picture(9 + i).save(tmp_path / part / "more" / "1.png")
+        images = [{"bytes": None, "path": "more/1.png"}, {"bytes": None, "path": "no.png"}]
+        parquet(tmp_path / part / "x.parquet", [0, 0], images)
+    glob = str(tmp_path / "*" / "x.parquet")
+    assert open_source(glob).image(0).getpixel((0, 0)) == 9
+    assert open_source(glob).image(2).getpixel((0, 0)) == 10
+    assert open_source(glob, split="train[2:]+train[:2]").image(0).getpixel((0, 0)) == 10
+    with pytest.raises(DataError, match=r"^row 1 of x\.parquet cannot be read"):
+        open_source(glob).image(3)
+
+
+@pytest.mark.parametrize("typed", [False, True])
+@pytest.mark.parametrize("path", ["{}/inside/9.png", "{}/9.png", "../9.png", "link.png", "a/../../9.png", "nul\0.png"])
+def test_no_other_path_is_followed(tmp_path, path, typed):
+    """Whoever made the file must not choose what is read from this machine."""
+    (tmp_path / "inside").mkdir()
+    picture(9).save(tmp_path / "9.png")
+    picture(9).save(tmp_path / "inside" / "9.png")
+    (tmp_path / "inside" / "link.png").symlink_to(tmp_path / "9.png")
+    images = [{"bytes": png(1), "path": "/etc/passwd"}, {"bytes": None, "path": path.format(tmp_path)}]
+    file = parquet(tmp_path / "inside" / "x.parquet", [0, 0], images)
+    if typed:
+        import datasets
+
+        table = pq.read_table(file)
+        features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
+        pq.write_table(table.cast(features.arrow_schema), file)
+    source = open_source(str(file))
+    assert source.image(0).getpixel((0, 0)) == 1
+    with pytest.raises(DataError, match=r"^row 1 of x\.parquet holds a path instead of the picture: store the bytes"):
+        source.image(1)
+    assert source.column("image")[1]["bytes"] is None  # as text, without a look at the file
+
+
+def test_broken_pictures_of_parquet_are_named(tmp_path):
+    images = [
+        {"bytes": png(0), "path": None},
+        {"bytes": b"rubbish", "path": None},
+        {"bytes": None, "path": None},
+        None,
+    ]
+    source = open_source(str(parquet(tmp_path / "x.parquet", [0, 0, 0, 0], images)))
+    assert source.image(0).size == (4, 3)
+    for row in (1, 2, 3):
+        with pytest.raises(DataError, match=rf"^row {row} of x\.parquet "):
+            source.image(row)
+
+
+def test_several_files_are_one_table(tmp_path):
+    for i, labels in enumerate([["a", "b"], ["b"], ["a", "a", "b"]]):
+        images = [{"bytes": png(10 * i + j), "path": None} for j in range(len(labels))]
+        parquet(tmp_path / "d [1] #x" / f"part-{i}.parquet", labels, images)
+    for dataset in (tmp_path / "d [1] #x", tmp_path / "d[[] [[]1] #x" / "part-*.parquet"):
+        dataset = str(dataset).replace("d[[] ", "d ")
+        source = open_source(dataset)
+        assert values(source) == [0, 1, 10, 20, 21, 22]
+        assert source.labels.tolist() == [0, 1, 1, 0, 0, 1]
+        assert source.describe_row(2) == "row 0 of part-1.parquet"
+        assert source.describe_row(5) == "row 2 of part-2.parquet"
+    assert source.name == "part-*.parquet"
+
+
+def test_slices(tmp_path):
+    path = parquet(tmp_path / "x.parquet", ["a", "b", "c", "c"])
+    source = open_source(str(path), split="train[1:3]")
+    assert values(source) == [1, 2]
+    assert source.class_names == ("b", "c")
+    assert source.describe_row(0) == "row 0 of x.parquet (train[1:3])"
+    refused(path, r"x\.parquet cannot be read, split 'train\[:x\]'", split="train[:x]")
+
+
+def test_fingerprint_of_parquet(tmp_path):
+    path = parquet(tmp_path / "x.parquet", [0, 1, 0, 1], extra={"other": ["a", "a", "b", "b"]})
+    first = open_source(str(path))
+    assert open_source(shutil.copy(path, tmp_path / "y.parquet")).fingerprint == first.fingerprint
+    assert open_source(str(path), label_column="other").fingerprint != first.fingerprint
+    assert open_source(str(path), split="train[:2]").fingerprint != first.fingerprint
+    parquet(path, [0, 1, 0, 1], [png(9)] * 4)
+    changed = open_source(str(path))
+    assert changed.fingerprint != first.fingerprint
+    assert values(changed) == [9, 9, 9, 9]  # and not those that `datasets` had in its cache
+
+
+def test_which_column(tmp_path):
+    extra = {"mask": [{"bytes": png(99), "path": None}] * 2, "text": ["x", "y"], "raw": [png(50), png(51)]}
+    path = parquet(tmp_path / "x.parquet", [0, 1], extra=extra)
+    message = refused(path, "several columns may hold the image: 'image', 'mask'")
+    assert "--image-column" in message
+    assert values(open_source(str(path), image_column="mask")) == [99, 99]
+    assert values(open_source(str(path), image_column="raw")) == [50, 51]
+    assert open_source(str(path), image_column="image", label_column="text").class_names == ("x", "y")
+    refused(path, "no column 'img': it has 'image', 'label', 'mask'", image_column="img")
+    refused(path, "no column 'y'", image_column="mask", label_column="y")
+    refused(path, r"'text' of x\.parquet holds no pictures", image_column="text")
+
+
+def test_no_column_fits(tmp_path):
+    pq.write_table(pa.table({"a": [1], "label": [0]}), tmp_path / "x.parquet")
+    refused(tmp_path / "x.parquet", "no image column is found; say which with --image-column .*'a', 'label'")
+    pq.write_table(pa.table({"a": [png(1)], "b": [0]}), tmp_path / "y.parquet")
+    refused(tmp_path / "y.parquet", "no label column is found; say which with --label-column")
+    assert open_source(str(tmp_path / "y.parquet"), label_column="b").class_names == ("0",)
+    pq.write_table(pa.table({"a": [png(1)], "label": [0], "fine_label": [0]}), tmp_path / "z.parquet")
+    refused(tmp_path / "z.parquet", "several columns may hold the label: 'label', 'fine_label'")
+
+
+def test_a_class_label_goes_before_a_column_called_label(tmp_path):
+    import datasets
+
+    features = {"image": datasets.Image(), "label": datasets.Value("int64"), "kind": datasets.ClassLabel(names=["k"])}
+    rows = {"image": [{"bytes": png(0), "path": None}], "label": [5], "kind": [0]}
+    datasets.Dataset.from_dict(rows, features=datasets.Features(features)).to_parquet(tmp_path / "x.parquet")
+    assert open_source(str(tmp_path / "x.parquet")).class_names == ("k",)
+
+
+def test_other_columns(tmp_path):
+    extra = {"caption": ["one", None], "captions": [["a", "b"], []]}
+    source = open_source(str(parquet(tmp_path / "x.parquet", [0, 1], extra=extra)))
+    assert source.columns == ("image", "label", "caption", "captions")
+    assert list(source.column("caption")) == ["one", None]
+    assert source.column("captions")[0] == ["a", "b"]
+    with pytest.raises(
+        DataError, match=r"x\.parquet has no column 'text': it has 'image', 'label', 'caption', 'captions'"
+    ):
+        source.column("text")
+    with pytest.raises(DataError, match="pets has no column 'text': it has no columns"):
+        open_source(str(folder(tmp_path / "pets", PETS))).column("text")
+
+
+def test_bad_parquet(tmp_path):
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 not really")
+    refused(tmp_path / "x.parquet", r"x\.parquet cannot be read as Parquet")
+    (tmp_path / "x.csv").write_text("a,b")
+    refused(tmp_path / "x.csv", r"neither a folder nor a \.parquet file")
+    refused(tmp_path / "*.pqt", r"no \.parquet file matches")
+    parquet(tmp_path / "d" / "0.parquet", [0])
+    parquet(tmp_path / "d" / "1.parquet", [0], [png(0)])
+    refused(tmp_path / "d", "^d cannot be read, split 'train': Couldn't cast")
