@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..recipe import FINETUNE, Recipe
-from .options import recipe_options
+from .options import recipe_options, report
 
 
 @click.command("finetune", short_help="Fine-tune a Stable Diffusion base on your images.")
@@ -34,4 +34,4 @@ def command(dataset: str, output: Path, **settings: Any) -> None:
 
     notes = finetune(recipe, output)
     steps, images = notes.training["steps"], notes.training["images"]
-    click.echo(f"{output}: fine-tuned {steps} steps on {images} images of {len(notes.class_names)} classes")
+    report(f"{output}: fine-tuned {steps} steps on {images} images of {len(notes.class_names)} classes")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..recipe import GENERATE, Recipe
-from .options import recipe_options
+from .options import recipe_options, report
 
 
 @click.command("generate", short_help="Make a synthetic data set from a checkpoint.")
@@ -33,4 +33,4 @@ def command(model: Path, output: Path, **settings: Any) -> None:
     from ..generate import generate
 
     split = generate(recipe, model, output)
-    click.echo(f"{output}: {split.rows} images of {len(split.class_names)} classes in {split.count} shards")
+    report(f"{output}: {split.rows} images of {len(split.class_names)} classes in {split.count} shards")

@@ -1,4 +1,4 @@
-"""Command-line options, made from the declarations in `mvc_hf.recipe`."""
+"""What the commands share: options, made from the declarations in `mvc_hf.recipe`, and the last line."""
 
 from __future__ import annotations
 
@@ -36,3 +36,11 @@ def _option(field: dataclasses.Field, kind: Any) -> Callable:
         return click.option(f"{flag(field.name)}/--no-{flag(field.name)[2:]}", **common)
     choices = field.metadata["choices"]
     return click.option(flag(field.name), type=click.Choice(choices) if choices else kind, **common)
+
+
+def report(line: str) -> None:
+    """Say what was made, on standard output, once for all processes."""
+    from ..progress import is_main_process
+
+    if is_main_process():
+        click.echo(line)

@@ -221,6 +221,13 @@ def _quiet():
             diffusers_logging.enable_progress_bar()
 
 
+def precision(name: str) -> torch.dtype:
+    """The type of the weights for a `--mixed-precision`. Raises RecipeError where this machine does not have it."""
+    if name == "fp16" and not torch.cuda.is_available():
+        raise RecipeError("--mixed-precision fp16 needs a GPU; take bf16 or no")
+    return {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[name]
+
+
 def widen_unet(unet: Any) -> Any:
     """Give the U-Net four more input channels for the condition image, in place; an 8-channel U-Net is left as it is.
 
@@ -324,7 +331,7 @@ def sample(
         Scaled latents z_0, (B, C, h, w).
     """
     passes = guidance.passes
-    text = torch.cat([prompt_embeds if t else null_embeds.expand_as(prompt_embeds) for _, t in passes])
+    text = torch.cat([prompt_embeds if t else null_embeds.expand_as(prompt_embeds) for _, t in passes]).to(unet.dtype)
     image = None
     if image_latents is not None:
         image = torch.cat([image_latents if i else torch.zeros_like(image_latents) for i, _ in passes])
@@ -335,7 +342,8 @@ def sample(
         inputs = scheduler.scale_model_input(torch.cat([latents] * len(passes)), t)
         if image is not None:
             inputs = torch.cat([inputs, image], dim=1)
-        predictions = unet(inputs, t, encoder_hidden_states=text, return_dict=False)[0].chunk(len(passes))
+        predicted = unet(inputs.to(unet.dtype), t, encoder_hidden_states=text, return_dict=False)[0]
+        predictions = predicted.to(latents.dtype).chunk(len(passes))  # the scheduler's sums stay in full precision
         latents = scheduler.step(guidance.combine(predictions), t, latents, return_dict=False, **options)[0]
         on_step()
     return latents

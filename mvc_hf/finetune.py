@@ -19,12 +19,13 @@ from .bank import LatentBank, TextBank
 from .batches import Batch, TrainingSet, prefetched
 from .captions import CaptionTable, caption_source
 from .checkpoint import CAPTIONS, NOTES, Notes, versions
-from .diffusion import Base, load_base, save_pipeline, training_target, widen_unet
+from .diffusion import Base, load_base, precision, save_pipeline, training_target, widen_unet
 from .errors import OutputError, RecipeError, Stopped
 from .interrupt import Interruption
 from .progress import bar, is_main_process, say
 from .recipe import FINETUNE, Recipe, differing, fingerprint
 from .source import Source, open_source
+from .texts import some
 from .training_state import load_state, save_state, saved_states
 
 COPYING = 1.02  # a kept-aside loss this much above its best says that training has begun to copy
@@ -63,7 +64,9 @@ def finetune(recipe: Recipe, out: str | Path) -> Notes:
     with accelerator.main_process_first():  # one process encodes, the others find it done
         text = TextBank.build(table, base)
         images = LatentBank.build(source, base, resolution=resolution, max_broken=recipe.max_broken)
-    _say_what_cannot_be_mixed(table, images.class_names, recipe)
+    base.vae.to("cpu")  # from here on only the U-Net works: the memory is its own
+    base.text_encoder.to("cpu")
+    _say_what_is_alone(table, images, recipe)
     training_set = TrainingSet(
         recipe, text, images,
         scaling_factor=base.vae.config.scaling_factor, num_timesteps=base.scheduler.config.num_train_timesteps,
@@ -189,15 +192,15 @@ class Run:
             shown.update(self.step)
             batches = prefetched(self.set, self._numbers())
             while self.step < self.schedule.steps and not self._copies():
-                self.loss = self._update(batches)
+                self.loss, stop = self._agreed(self._update(batches), interruption.requested)
                 self.step += 1
                 self._look()
                 shown.update(1)
                 shown.set_postfix(loss=f"{self.loss:.4f}", refresh=False)
                 last = self.step == self.schedule.steps
-                if self.step % self.recipe.checkpointing_steps == 0 or last or interruption.requested:
+                if self.step % self.recipe.checkpointing_steps == 0 or last or stop:
                     self._save()
-                if interruption.requested and not last:
+                if stop and not last:
                     raise Stopped(f"stopped at step {self.step}; the same command goes on from there")
 
     def published_unet(self) -> Any:
@@ -218,8 +221,13 @@ class Run:
             for micro in range(self.recipe.gradient_accumulation_steps):
                 yield step * self.schedule.samples + micro * size * world + mine
 
-    def _update(self, batches: Iterator[Batch]) -> float:
-        """One update of the weights; returns its loss, over all processes."""
+    def _agreed(self, loss: torch.Tensor, stop: bool) -> tuple[float, bool]:
+        """The loss over all processes, and whether any of them was asked to stop: they must stop at the same step."""
+        mean = self.accelerator.reduce(torch.stack([loss, torch.full_like(loss, float(stop))]), "mean")
+        return mean[0].item(), mean[1].item() > 0
+
+    def _update(self, batches: Iterator[Batch]) -> torch.Tensor:
+        """One update of the weights; returns this process's loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.learning_rate(self.step)
         total = torch.zeros((), device=self.accelerator.device)
@@ -234,7 +242,7 @@ class Run:
                 total += loss.detach() / self.recipe.gradient_accumulation_steps
         if self.ema is not None:
             self.ema.step(self.unet.parameters())
-        return self.accelerator.reduce(total, "mean").item()
+        return total
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         """Eq. 4: the mean squared error of the prediction at z_t (Eq. 1), given e_I and e_T."""
@@ -324,7 +332,8 @@ class Log:
         kept = []
         if self.path.exists():
             with self.path.open(newline="", encoding="utf-8") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+                rows = [row for row in csv.DictReader(file) if None not in row.values()]  # not one that breaks off
+                kept = [row for row in rows if int(row["step"]) <= step]
         temporary = self.path.with_suffix(".tmp")
         with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.COLUMNS)
@@ -337,8 +346,7 @@ def _accelerator(recipe: Recipe) -> Any:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    if recipe.mixed_precision == "fp16" and not torch.cuda.is_available():
-        raise RecipeError("--mixed-precision fp16 needs a GPU; take bf16 or no")
+    precision(recipe.mixed_precision)  # says so if this machine does not have it
     # Without this, a second run in one process would have to have the precision of the first one.
     if hasattr(AcceleratorState, "_reset_state"):
         AcceleratorState._reset_state()
@@ -413,9 +421,17 @@ def _claim(out: Path, made_from: dict[str, Any]) -> None:
     os.replace(temporary, marker)
 
 
-def _say_what_cannot_be_mixed(table: CaptionTable, class_names: tuple[str, ...], recipe: Recipe) -> None:
-    sizes = table.pool_size
-    alone = [name for name, size in zip(class_names, sizes) if size == 1]
-    if alone and recipe.coarse + recipe.fine and recipe.pairing == "same-class":
-        names = ", ".join(map(repr, alone[:3])) + (" …" if len(alone) > 3 else "")
-        say(f"{len(alone)} of {len(class_names)} classes have one caption and cannot be mixed: {names}")
+def _say_what_is_alone(table: CaptionTable, images: LatentBank, recipe: Recipe) -> None:
+    """Classes with one caption cannot be mixed, and those with one image have no other for a condition."""
+    if recipe.pairing != "same-class":
+        return
+    one_caption = [name for name, size in zip(images.class_names, table.pool_size) if size == 1]
+    one_image = [name for name, rows in zip(images.class_names, images.members) if len(rows) == 1]
+    if one_caption and recipe.coarse + recipe.fine:
+        say(_some_of(one_caption, images, "have one caption and cannot be mixed"))
+    if one_image:
+        say(_some_of(one_image, images, "have one image, which is its own condition"))
+
+
+def _some_of(names: list[str], images: LatentBank, what: str) -> str:
+    return f"{len(names)} of {len(images.class_names)} classes {what}: {some(names, 3)}"

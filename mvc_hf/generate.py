@@ -13,7 +13,7 @@ from PIL import Image
 from .addresses import Stream, words
 from .bank import LatentBank, TextBank
 from .checkpoint import Notes, load_captions
-from .diffusion import Guidance, is_hub_id, load_base, make_scheduler, sample
+from .diffusion import Guidance, is_hub_id, load_base, make_scheduler, precision, sample
 from .errors import DataError, RecipeError
 from .methods import Method, Mvc, Pretrained
 from .progress import bar, is_main_process, say
@@ -44,19 +44,20 @@ def generate(recipe: Recipe, model: str | Path, out: str | Path) -> Split:
     missing = split.missing()
     state.wait_for_everyone()
     mine = missing[state.process_index :: state.num_processes]
-    rows = sum(len(split.rows_of(shard)) for shard in mine)
     if not missing:
         say(f"{split.folder} is finished already; nothing to do")
     elif len(missing) < split.count:
         say(f"{split.count - len(missing)} of {split.count} shards are there; going on with the others")
-    if rows:
+    if mine:
+        rows = sum(len(split.rows_of(shard)) for shard in mine)
         with bar(rows, f"generating ({studio.method.name})", " images") as shown:
             for shard in mine:
-                with split.writer(shard) as write:
+                with split.writer(shard) as spool:
                     at = np.array(split.rows_of(shard))
-                    for first in range(0, len(at), recipe.batch_size):
+                    shown.update(spool.rows)
+                    for first in range(spool.rows, len(at), recipe.batch_size):
                         batch = at[first : first + recipe.batch_size]
-                        write(studio.rows(labels[batch], k[batch]))
+                        spool.write(studio.rows(labels[batch], k[batch]))
                         shown.update(len(batch))
     state.wait_for_everyone()
     if is_main_process():
@@ -84,6 +85,7 @@ class Studio:
 
     @classmethod
     def open(cls, recipe: Recipe, folder: Path, state: Any) -> Studio:
+        dtype = precision(recipe.mixed_precision)
         notes = Notes.load(folder)
         table = load_captions(folder, notes.class_names)
         if recipe.method == "pretrained":
@@ -105,6 +107,7 @@ class Studio:
                 images = LatentBank.build(source, model, resolution=notes.resolution, max_broken=recipe.max_broken)
                 method = Mvc(recipe, model, text, images)
                 dataset = source.fingerprint
+        model.to(state.device, dtype)
         size = (recipe.image_size,) * 2 if recipe.image_size else notes.native_size or (notes.resolution,) * 2
         made_from = recipe.identity(GENERATE) | {
             "dataset": dataset,

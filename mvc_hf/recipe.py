@@ -89,7 +89,6 @@ class Recipe:
     )
     use_ema: bool = setting(True, "publish the exponential moving average of the weights")
     ema_decay: float = setting(0.999, "decay of the moving average", minimum=0, maximum=0.999999)
-    mixed_precision: str = setting("no", "arithmetic of the U-Net", choices=("no", "fp16", "bf16"))
     gradient_checkpointing: bool = setting(False, "less memory for about a third more time", identity=False)
     holdout_fraction: float = setting(
         0.05, "share of the images kept aside to see whether training copies", minimum=0, maximum=0.5
@@ -118,6 +117,7 @@ class Recipe:
     batch_size: int = setting(16, "images at a time", minimum=1, on=(GENERATE,), identity=False)
     shard_size: int = setting(1000, "rows of a Parquet shard", minimum=1, on=(GENERATE,))
 
+    mixed_precision: str = setting("no", "arithmetic of the model", choices=("no", "fp16", "bf16"), on=BOTH)
     seed: int = setting(0, "everything random follows from this number", minimum=0, maximum=2**63 - 1, on=BOTH)
 
     def __post_init__(self) -> None:

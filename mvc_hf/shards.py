@@ -1,7 +1,8 @@
 """The synthetic data set on the disk: Parquet shards, their manifest, and resuming.
 
-Shard i holds a fixed range of rows, is written under a temporary name and renamed when it is whole: a shard that is
-there is finished. So a killed run, started again, makes the missing shards and ends with the same data set.
+Shard i holds a fixed range of rows. While it is made its rows go to a spool beside it, batch by batch; once whole
+it is written under a temporary name and renamed: a shard that is there is finished. So a killed run, started again,
+makes the missing rows and ends with the same data set.
 """
 
 from __future__ import annotations
@@ -53,6 +54,71 @@ def png(image: Any) -> dict[str, Any]:
     return {"bytes": buffer.getvalue(), "path": None}
 
 
+class Spool:
+    """Rows of a shard that is not whole yet, as an Arrow stream: whatever arrived before a kill can be read again.
+
+    Attributes:
+        rows: how many there are.
+    """
+
+    def __init__(self, path: Path, schema: Any):
+        self.path, self.schema, self.rows = path, schema, 0
+
+    def __enter__(self) -> Spool:
+        import pyarrow as pa
+
+        old = self.path.with_suffix(".old")
+        if self.path.exists():
+            os.replace(self.path, old)
+        self._file = pa.OSFile(str(self.path), "wb")
+        self._writer = pa.ipc.new_stream(self._file, self.schema)
+        for batch in self._read(old):
+            self._write(batch)
+        old.unlink(missing_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+        self._file.close()
+
+    def write(self, rows: list[dict[str, Any]]) -> None:
+        import pyarrow as pa
+
+        self._write(pa.RecordBatch.from_pylist(rows, schema=self.schema))
+
+    def _write(self, batch: Any) -> None:
+        self._writer.write_batch(batch)
+        self.rows += batch.num_rows
+
+    def to_parquet(self, path: Path) -> None:
+        """Write all rows to a Parquet file, in groups, never holding more than one group and one batch."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with pq.ParquetWriter(path, self.schema, compression="snappy") as file:
+            waiting = self.schema.empty_table()
+            for batch in self._read(self.path):
+                waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch])])
+                while len(waiting) >= ROW_GROUP:
+                    file.write_table(waiting[:ROW_GROUP])
+                    waiting = waiting[ROW_GROUP:]
+            if len(waiting):
+                file.write_table(waiting)
+
+    def _read(self, path: Path) -> Iterator[Any]:
+        """The whole batches of a stream that may break off anywhere; none of another recipe's."""
+        import pyarrow as pa
+
+        try:
+            with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
+                if stream.schema.equals(self.schema, check_metadata=True):
+                    yield from stream
+        except FileNotFoundError:
+            return
+        except (pa.ArrowInvalid, OSError):
+            return  # broken off: what came before it was whole
+
+
 @dataclass
 class Split:
     """A synthetic split in a folder of its own.
@@ -90,27 +156,20 @@ class Split:
         return [shard for shard in range(self.count) if not self._is_whole(shard)]
 
     @contextmanager
-    def writer(self, shard: int) -> Iterator[Any]:
-        """`write(rows)` takes lists of rows; leaving the block without an error makes the shard appear."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    def writer(self, shard: int) -> Iterator[Spool]:
+        """A spool that holds what an earlier, killed run made of the shard and takes the other rows, in order.
 
+        Leaving the block without an error makes the shard appear.
+        """
         schema = features(self.class_names).arrow_schema
         schema = schema.with_metadata({**(schema.metadata or {}), b"mvc_hf": self.fingerprint.encode()})
         path = self.path(shard)
+        with Spool(path.with_name(f".{path.name}.spool"), schema) as spool:
+            yield spool
         temporary = path.with_name(f".{path.name}.tmp")
-        waiting: list[dict[str, Any]] = []
-        with pq.ParquetWriter(temporary, schema, compression="snappy") as file:
-
-            def write(rows: list[dict[str, Any]], at_least: int = ROW_GROUP) -> None:
-                waiting.extend(rows)
-                while len(waiting) >= at_least and waiting:
-                    file.write_table(pa.Table.from_pylist(waiting[:ROW_GROUP], schema=schema))
-                    del waiting[:ROW_GROUP]
-
-            yield write
-            write([], at_least=1)
+        spool.to_parquet(temporary)
         os.replace(temporary, path)
+        spool.path.unlink()
 
     def finish(self) -> None:
         """Write the manifest of a data set that has all its shards."""

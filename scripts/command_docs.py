@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import click
@@ -23,11 +24,11 @@ def text() -> str:
 def _section(name: str) -> str:
     command = cli.group.get_command(click.Context(cli.group), name)
     context = click.Context(command, info_name=f"mvc-hf {name}")
-    help_text = command.help.replace("\b\n", "")
+    help_text = inspect.cleandoc(command.help).replace("\b\n", "")
     about, _, example = help_text.partition("Example:")
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     lines = [f"\n## mvc-hf {name}\n", f"    {usage}\n", about.strip() + "\n"]
-    lines += ["Example:\n", *[f"  {line}".rstrip() for line in example.strip("\n").splitlines()], ""]
+    lines += ["Example:\n", *[f"    {line}".rstrip() for line in example.strip("\n").splitlines()], ""]
     lines += ["| option | meaning | default |", "|---|---|---|"]
     for parameter in command.params:
         if isinstance(parameter, click.Option):

@@ -1,5 +1,7 @@
 import errno
 import json
+import os
+import shutil
 
 import datasets
 import pytest
@@ -30,9 +32,9 @@ def split(folder, rows=10, shard_size=4, **identity):
 
 def fill(made, only=None):
     for shard in made.missing() if only is None else only:
-        with made.writer(shard) as write:
-            for i in made.rows_of(shard):
-                write([row(i)])
+        with made.writer(shard) as spool:
+            for i in made.rows_of(shard)[spool.rows :]:
+                spool.write([row(i)])
 
 
 def content(folder):
@@ -52,18 +54,36 @@ def test_rows_come_back_through_plain_datasets(tmp_path):
     assert [r["label"] for r in streamed] == found["label"]
 
 
-def test_killed_run_goes_on_and_ends_the_same(tmp_path):
+@pytest.mark.parametrize("lost", [0, 1, 100, 10**6])
+def test_killed_run_goes_on_and_ends_the_same(tmp_path, lost):
+    """Also where the last bytes did not reach the disk."""
     whole, broken = split(tmp_path / "whole"), split(tmp_path / "broken")
     fill(whole)
     fill(broken, only=[1])
-    with pytest.raises(KeyboardInterrupt), broken.writer(0) as write:
-        write([row(0)])
+    with pytest.raises(KeyboardInterrupt), broken.writer(0) as spool:
+        for i in range(3):
+            spool.write([row(i)])
         raise KeyboardInterrupt
+    os.truncate(spool.path, max(0, spool.path.stat().st_size - lost))
     again = split(tmp_path / "broken")
     assert again.missing() == [0, 2]
+    with pytest.raises(KeyboardInterrupt), again.writer(0) as spool:
+        assert spool.rows == {0: 3, 1: 3, 100: 2, 10**6: 0}[lost]
+        raise KeyboardInterrupt
     fill(again)
     assert content(tmp_path / "whole") == content(tmp_path / "broken")
-    assert not list((tmp_path / "broken").rglob("*.tmp"))
+    assert {p.name for p in (tmp_path / "broken" / "data").iterdir()} == {again.path(i).name for i in range(3)}
+
+
+def test_spool_of_another_recipe_is_not_taken_for_ours(tmp_path):
+    other, made = split(tmp_path / "other", fine=1), split(tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt), other.writer(0) as spool:
+        spool.write([row(0)])
+        raise KeyboardInterrupt
+    shutil.copy(spool.path, made.path(0).with_name(spool.path.name))
+    with made.writer(0) as spool:
+        assert spool.rows == 0
+        spool.write([row(i) for i in range(4)])
 
 
 def test_full_disk_loses_nothing_that_was_finished(tmp_path, monkeypatch):
@@ -126,8 +146,6 @@ def test_manifest_that_is_not_ours(tmp_path, text):
 
 
 def test_shard_of_another_recipe_is_not_taken_for_ours(tmp_path):
-    import shutil
-
     other, made = split(tmp_path / "other", fine=1), split(tmp_path / "out")
     fill(other)
     shutil.copy(other.path(0), made.path(0))
