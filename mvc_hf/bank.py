@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -224,17 +225,21 @@ def _encoded_once(
             position = json.loads(state.read_text())["rows"] if part.exists() and state.exists() else 0
             if position and seen:
                 seen.restore(json.loads(state.read_text())["notes"])
-            mode = "r+" if position else "w+"
-            array = np.lib.format.open_memmap(part, mode, np.float16, None if position else shape)
-            with bar(shape[0], f"encoding {kind}") as shown:
+            if not position:
+                np.lib.format.open_memmap(part, "w+", np.float16, shape)  # the file in full length, still empty
+            offset = np.load(part, mmap_mode="r").offset
+            row_bytes = 2 * math.prod(shape[1:])
+            # Plain writes, not the map: pages of a map that was written to would count as this process's memory.
+            with bar(shape[0], f"encoding {kind}") as shown, part.open("r+b") as file:
                 shown.update(position)
                 for first in range(position, shape[0], CHUNK):
-                    count = min(CHUNK, shape[0] - first)
-                    encode(first, array[first : first + count])
-                    array.flush()
-                    _write_json(state, {"rows": first + count, "notes": seen.notes() if seen else {}})
-                    shown.update(count)
-            del array
+                    out = np.zeros((min(CHUNK, shape[0] - first), *shape[1:]), np.float16)
+                    encode(first, out)
+                    file.seek(offset + first * row_bytes)
+                    file.write(out.tobytes())
+                    file.flush()
+                    _write_json(state, {"rows": first + len(out), "notes": seen.notes() if seen else {}})
+                    shown.update(len(out))
             os.replace(part, done)
     return np.load(done, mmap_mode="r"), json.loads(state.read_text())["notes"]
 

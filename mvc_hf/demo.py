@@ -76,7 +76,7 @@ def demo(out: str | Path) -> Path:
         "training": notes.training,
         "generate": recipe.to_dict("generate") | {"dataset": notes.source["name"]},
         "images": split.rows,
-        "seconds": {stage: round(seconds, 1) for stage, seconds in times.items()},
+        "seconds_of_this_call": {stage: round(seconds, 1) for stage, seconds in times.items()},
     }
     (out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     return assets()
