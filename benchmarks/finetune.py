@@ -2,7 +2,7 @@
 
     python benchmarks/finetune.py --peer train_instruct_pix2pix.py [--steps 20 60] [--batch 16] [--repeats 3]
 
-`train_instruct_pix2pix.py` is in huggingface/diffusers, examples/instruct_pix2pix, at the installed version's tag. Both
+`train_instruct_pix2pix.py` is in huggingface/diffusers, examples/instruct_pix2pix, at the tag of your version. Both
 fine-tune the embedded base on the embedded images, in float32, with the moving average, in processes of their own
 that take turns. Each is run for two numbers of steps: the difference of the times is what the steps cost, without
 start-up. The peer encodes text and both images in every step; ours were encoded once, which is part of start-up: a

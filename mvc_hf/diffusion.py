@@ -349,16 +349,20 @@ def sample(
     return latents
 
 
+def check_trainable(scheduler: Any) -> None:
+    """Raises ModelError where the base predicts neither ε nor v."""
+    kind = scheduler.config.prediction_type
+    if kind not in ("epsilon", "v_prediction"):
+        raise ModelError(f"the base predicts {kind!r}; fine-tuning supports epsilon and v_prediction")
+
+
 def training_target(
     scheduler: Any, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
 ) -> torch.Tensor:
     """What the U-Net is asked for: ε, or v where the base predicts v."""
-    kind = scheduler.config.prediction_type
-    if kind == "epsilon":
-        return noise
-    if kind == "v_prediction":
+    if scheduler.config.prediction_type == "v_prediction":
         return scheduler.get_velocity(latents, noise, timesteps)
-    raise ModelError(f"the base predicts {kind!r}; fine-tuning supports epsilon and v_prediction")
+    return noise
 
 
 def save_pipeline(base: Base, unet: Any, folder: Path) -> None:

@@ -19,7 +19,7 @@ from .bank import LatentBank, TextBank
 from .batches import Batch, TrainingSet, prefetched
 from .captions import CaptionTable, caption_source
 from .checkpoint import CAPTIONS, NOTES, Notes, versions
-from .diffusion import Base, load_base, precision, save_pipeline, training_target, widen_unet
+from .diffusion import Base, check_trainable, load_base, precision, save_pipeline, training_target, widen_unet
 from .errors import OutputError, RecipeError, Stopped
 from .interrupt import Interruption
 from .progress import bar, is_main_process, say
@@ -56,9 +56,7 @@ def finetune(recipe: Recipe, out: str | Path) -> Notes:
     table = _captions(recipe, source)
     base = load_base(recipe.base)
     resolution = base.check_resolution(recipe.resolution or base.resolution)
-    training_target(
-        base.scheduler, *[torch.zeros(1, 1, 1, 1)] * 2, torch.zeros(1, dtype=torch.long)
-    )  # ε or v, or says
+    check_trainable(base.scheduler)
 
     base.to(accelerator.device)
     with accelerator.main_process_first():  # one process encodes, the others find it done
