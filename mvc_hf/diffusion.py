@@ -105,9 +105,11 @@ class Base:
         pixels = (pixels.float() / 2 + 0.5).clamp(0, 1) * 255
         return pixels.round().to(torch.uint8).permute(0, 2, 3, 1).cpu()
 
-    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> Base:
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Base:
         for module in (self.text_encoder, self.vae, self.unet):
-            module.to(device, dtype)
+            module.to(device)
+            if module.dtype != dtype:
+                module.to(dtype)
         return self
 
 
