@@ -25,15 +25,15 @@ SHOWN = 6  # images of each kind and class on the contact sheet
 FINETUNING = {
     "captions": f"column:{CAPTION_COLUMN}",
     "train_batch_size": 32,
-    "max_train_steps": 300,
-    "learning_rate": 3e-4,
+    "max_train_steps": 250,
+    "learning_rate": 1e-3,
     "validation_steps": 50,
     "checkpointing_steps": 100,
 }
 GENERATING = {
     "images_per_class": PER_CLASS,
-    "guidance_scale": 1.0,
-    "num_inference_steps": 15,
+    "guidance_scale": 2.0,
+    "num_inference_steps": 10,
     "batch_size": 100,
     "shard_size": 500,
 }

@@ -323,7 +323,12 @@ def export_base(work: Path, folder: Path) -> None:
     """The base itself, and the log of its losses."""
     import shutil
 
+    from transformers import CLIPTokenizer
+
     shutil.copytree(work / "pipeline", folder / "base", dirs_exist_ok=True)
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "base" / "tokenizer")
+    tokenizer.backend_tokenizer.no_padding()  # whoever uses it says how to pad
+    tokenizer.save_pretrained(folder / "base" / "tokenizer")
     shutil.copy(work / "losses.csv", folder / "base" / "losses.csv")
     for file in (folder / "base").rglob("*.json"):
         values = json.loads(file.read_text(encoding="utf-8"))
