@@ -26,8 +26,12 @@ def peer_data(folder):
     import datasets
 
     found = datasets.load_dataset("parquet", data_files=str(assets() / "real.parquet"), split="train")
-    found = found.add_column("input_image", found["image"]).rename_column("image", "edited_image")
-    found.cast_column("input_image", datasets.Image()).to_parquet(folder / "train.parquet")
+    found = found.cast_column("image", datasets.Image(decode=False))
+    columns = {"edited_image": found["image"], "input_image": found["image"], CAPTION_COLUMN: found[CAPTION_COLUMN]}
+    kinds = datasets.Features(
+        edited_image=datasets.Image(), input_image=datasets.Image(), **{CAPTION_COLUMN: datasets.Value("string")}
+    )
+    datasets.Dataset.from_dict(columns, features=kinds).to_parquet(folder / "train.parquet")
 
 
 def ours(args, steps, work):

@@ -169,6 +169,8 @@ class Recipe:
             text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
         else:
             text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+            if yaml.safe_load(text) != values:  # PyYAML writes U+0085 and its like as they are, and reads line breaks
+                text = yaml.safe_dump(values, sort_keys=False)
         Path(path).write_text(text, encoding="utf-8")
 
     def identity(self, *stages: str) -> dict[str, Any]:

@@ -41,6 +41,12 @@ def test_round_trip(tmp_path, suffix, data, names):
     assert Recipe.load(tmp_path / f"recipe.{suffix}") == recipe
 
 
+@pytest.mark.parametrize("text", ["\x85", "\u2028", "🙂: 'x' # y", "\n- a\n", "null", "1e3", "\ufeff", "\x7f"])
+def test_text_that_yaml_could_take_for_something_else(tmp_path, text):
+    Recipe(image_column=text).save(tmp_path / "r.yaml")
+    assert Recipe.load(tmp_path / "r.yaml").image_column == text
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [
