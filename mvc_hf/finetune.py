@@ -175,7 +175,7 @@ class Run:
         self.ema = EMAModel(unet.parameters(), decay=recipe.ema_decay) if recipe.use_ema else None
         optimizer = torch.optim.AdamW(
             unet.parameters(), lr=recipe.learning_rate, betas=(recipe.adam_beta1, recipe.adam_beta2),
-            weight_decay=recipe.adam_weight_decay, eps=recipe.adam_epsilon,
+            weight_decay=recipe.adam_weight_decay, eps=recipe.adam_epsilon, fused=True,
         )  # fmt: skip
         self.unet, self.optimizer = accelerator.prepare(unet, optimizer)
         self.log = Log(out / "training_log.csv")
@@ -188,7 +188,7 @@ class Run:
             bar(self.schedule.steps, "fine-tuning", " steps") as shown,
         ):
             shown.update(self.step)
-            batches = prefetched(self.set, self._numbers())
+            batches = self._batches()
             while self.step < self.schedule.steps and not self._copies():
                 self.loss, stop = self._agreed(self._update(batches), interruption.requested)
                 self.step += 1
@@ -210,6 +210,12 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         return {"steps": self.step, "images": len(self.set), "held_out": len(self.set.held_out), **self.looks.last}
+
+    def _batches(self) -> Iterator[Batch]:
+        """Made ahead while a GPU works; on a CPU the threads that make them would be taken from the model."""
+        if self.accelerator.device.type == "cpu":
+            return map(self.set.batch, self._numbers())
+        return prefetched(self.set, self._numbers())
 
     def _numbers(self) -> Iterator[np.ndarray]:
         """This process's sample numbers, batch by batch, from the step at hand to the end."""
