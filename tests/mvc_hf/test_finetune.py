@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from mvc_hf import finetune as module
 from mvc_hf.checkpoint import Notes, load_captions
 from mvc_hf.errors import DataError, OutputError, RecipeError, Stopped
-from mvc_hf.finetune import Looks, Schedule, finetune
+from mvc_hf.finetune import Schedule, finetune
 from mvc_hf.recipe import Recipe
+from mvc_hf.training_log import Looks
 
 
 @pytest.fixture

@@ -1,0 +1,64 @@
+"""What a training run says of itself: its losses, step by step, and whether it has begun to copy."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .progress import say
+
+COPYING = 1.02  # a kept-aside loss this much above its best says that training has begun to copy
+
+
+@dataclass
+class Looks:
+    """What the kept-aside images said so far."""
+
+    best: float = math.inf
+    best_step: int = 0
+    since_best: int = 0
+    warned: bool = False
+    last: dict[str, float] = field(default_factory=dict)
+
+    def note(self, step: int, held_out: float, seen: float) -> None:
+        self.last = {"held_out_loss": held_out, "seen_loss": seen}
+        if held_out < self.best:
+            self.best, self.best_step, self.since_best = held_out, step, 0
+        else:
+            self.since_best += 1
+        if held_out > COPYING * self.best and not self.warned:
+            self.warned = True
+            say(
+                f"warning: at step {step} the loss on kept-aside images is {held_out:.4f}, up from {self.best:.4f} at "
+                f"step {self.best_step}, while that on training images is {seen:.4f}: the model begins to copy; "
+                f"--max-train-steps {self.best_step} or --early-stopping 3 would stop earlier"
+            )
+
+
+class Log:
+    """Losses as CSV, a row a step. A resumed run forgets the rows after its checkpoint: it will write them again."""
+
+    COLUMNS = ("step", "loss", "lr", "held_out_loss", "seen_loss")
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def write(self, row: dict[str, float]) -> None:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.COLUMNS).writerow(row)
+
+    def forget_after(self, step: int) -> None:
+        kept = []
+        if self.path.exists():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                rows = [row for row in csv.DictReader(file) if None not in row.values()]  # not one that breaks off
+                kept = [row for row in rows if int(row["step"]) <= step]
+        temporary = self.path.with_suffix(".tmp")
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.COLUMNS)
+            writer.writeheader()
+            writer.writerows(kept)
+        os.replace(temporary, self.path)
