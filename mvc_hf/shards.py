@@ -95,15 +95,19 @@ class Spool:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        read = 0
         with pq.ParquetWriter(path, self.schema, compression="snappy") as file:
             waiting = self.schema.empty_table()
             for batch in self._read(self.path):
+                read += len(batch)
                 waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch])])
                 while len(waiting) >= ROW_GROUP:
                     file.write_table(waiting[:ROW_GROUP])
                     waiting = waiting[ROW_GROUP:]
             if len(waiting):
                 file.write_table(waiting)
+        if read != self.rows:  # a spool that broke off under our hands must not become a shard
+            raise OutputError(f"{self.path} holds {read} of {self.rows} rows: give the same command again")
 
     def _read(self, path: Path) -> Iterator[Any]:
         """The whole batches of a stream that may break off anywhere; none of another recipe's."""

@@ -151,3 +151,12 @@ def test_shard_of_another_recipe_is_not_taken_for_ours(tmp_path):
     shutil.copy(other.path(0), made.path(0))
     with pytest.raises(OutputError, match="was not made by this recipe"):
         made.missing()
+
+
+def test_spool_that_breaks_off_under_our_hands_never_becomes_a_shard(tmp_path):
+    made = split(tmp_path / "out")
+    with pytest.raises(OutputError, match="2 of 3 rows"), made.writer(0) as spool:
+        spool.write([row(0)])
+        spool.write([row(1)])
+        spool.rows += 1  # as if a third row had been written and lost
+    assert made.missing() == [0, 1, 2]
