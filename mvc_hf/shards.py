@@ -194,22 +194,20 @@ class Split:
         }
 
     def _claim(self) -> None:
-        """Make the folder ours, or find that it is."""
-        (self.folder / "data").mkdir(parents=True, exist_ok=True)
+        """Make the folder ours, or find that it is. A folder that is refused is left as it was."""
         manifest = read_manifest(self.folder)
-        if manifest is None:
-            found = [p.name for p in self.folder.iterdir() if p.name != "data"]
-            found += [f"data/{p.name}" for p in (self.folder / "data").iterdir()]
-            if found:
-                raise OutputError(
-                    f"{self.folder} holds {sorted(found)[0]!r} and no {MANIFEST}: choose an empty or a new folder"
-                )
-            self._write_manifest({**self._header(), "complete": False})
-        elif manifest["fingerprint"] != self.fingerprint:
+        if manifest is None and self.folder.is_dir() and any(self.folder.iterdir()):
+            found = min(p.name for p in self.folder.iterdir())
+            raise OutputError(f"{self.folder} holds {found!r} and no {MANIFEST}: choose an empty or a new folder")
+        if manifest is not None and manifest["fingerprint"] != self.fingerprint:
             names = differing(self.identity, manifest["made_from"])
             raise OutputError(
                 f"{self.folder} was made by another recipe; these differ: {names}; choose another folder"
             )
+        if manifest is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write_manifest({**self._header(), "complete": False})
+        (self.folder / "data").mkdir(exist_ok=True)
 
     def _is_whole(self, shard: int) -> bool:
         import pyarrow.parquet as pq
