@@ -196,9 +196,9 @@ class Split:
     def _claim(self) -> None:
         """Make the folder ours, or find that it is. A folder that is refused is left as it was."""
         manifest = read_manifest(self.folder)
-        if manifest is None and self.folder.is_dir() and any(self.folder.iterdir()):
-            found = min(p.name for p in self.folder.iterdir())
-            raise OutputError(f"{self.folder} holds {found!r} and no {MANIFEST}: choose an empty or a new folder")
+        found = {p.name for p in self.folder.iterdir()} if self.folder.is_dir() else set()
+        if manifest is None and found - {f".{MANIFEST}.tmp"}:  # that one is ours: killed at the very start
+            raise OutputError(f"{self.folder} holds {min(found)!r} and no {MANIFEST}: choose an empty or a new folder")
         if manifest is not None and manifest["fingerprint"] != self.fingerprint:
             names = differing(self.identity, manifest["made_from"])
             raise OutputError(
