@@ -150,16 +150,24 @@ def plan(seed, label, k, *, pool_start, pool_size, tokens, width, coarse, fine, 
 
 
 def row_map(plans, tokens):
-    """All P coarse copies as one map: token row t of mix b is row t of caption row_map[b, t]. int64 (B, tokens)."""
-    p = plans.coarse.shape[1]
-    small = np.min_scalar_type(-1 - max(tokens, p))  # int8 for SD: eight times more of it fits a vector register
-    t = np.arange(tokens, dtype=small)
-    latest = np.zeros((len(plans), tokens), small)  # 0 is the base, 1..P the coarse copy that wrote a row last
-    spans = np.moveaxis(plans.coarse[..., 1:], (1, 2), (0, 1)).astype(small)
-    for number, (r, s) in zip(np.arange(1, p + 1, dtype=small), spans[..., None]):
-        np.maximum(latest, ((r <= t) & (t < s)) * number, out=latest)
+    """All P coarse copies as one map: token row t of mix b is row t of caption row_map[b, t]. int64 (B, tokens).
+
+    A row belongs to the last copy that covers it. Any span is the union of two of length 2^j (the sparse table of range
+    maxima, filled backwards): each copy is noted twice, whatever its length, and notes of length 2^j are then handed
+    down to their halves. So time hardly grows with P.
+    """
+    mixes, p = plans.coarse.shape[:2]
+    first, end = plans.coarse[..., 1], plans.coarse[..., 2]
+    level = np.frexp(end - first)[1] - 1  # 2^level is the largest power of two in the span
+    latest = np.zeros((tokens.bit_length(), mixes, tokens), np.min_scalar_type(p))  # 0 is the base, 1..P the copies
+    rows = tokens * (mixes * level + np.arange(mixes)[:, None])
+    noted = np.stack([rows + first, rows + end - (1 << level)], axis=-1)
+    latest.reshape(-1)[noted] = np.arange(1, p + 1, dtype=latest.dtype)[:, None]  # later copies over earlier ones
+    for upper, lower, half in reversed(list(zip(latest[1:], latest, 1 << np.arange(len(latest) - 1)))):
+        np.maximum(lower, upper, out=lower)
+        np.maximum(lower[:, half:], upper[:, :-half], out=lower[:, half:])
     sources = np.concatenate([plans.base[:, None], plans.coarse[..., 0]], axis=1)
-    return np.take_along_axis(sources, latest.astype(np.int64), axis=1)
+    return np.take_along_axis(sources, latest[0].astype(np.int64), axis=1)
 
 
 def apply(embeddings, plans, *, out=None):
