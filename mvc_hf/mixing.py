@@ -152,9 +152,9 @@ def plan(seed, label, k, *, pool_start, pool_size, tokens, width, coarse, fine, 
 def row_map(plans, tokens):
     """All P coarse copies as one map: token row t of mix b is row t of caption row_map[b, t]. int64 (B, tokens).
 
-    A row belongs to the last copy that covers it. Any span is the union of two of length 2^j (the sparse table of range
-    maxima, filled backwards): each copy is noted twice, whatever its length, and notes of length 2^j are then handed
-    down to their halves. So time hardly grows with P.
+    A row belongs to the last copy that covers it. Any span is the union of two of length 2^j (the sparse table of
+    range maxima, filled backwards): each copy is noted twice, whatever its length, and notes of length 2^j are then
+    handed down to their halves. So time hardly grows with P.
     """
     mixes, p = plans.coarse.shape[:2]
     first, end = plans.coarse[..., 1], plans.coarse[..., 2]
