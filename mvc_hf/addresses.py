@@ -39,6 +39,9 @@ class Stream(IntEnum):
     TRAIN_ORDER = 6
     HOLD_OUT = 7
     SCHEDULER = 8
+    DECK = 9
+    REPLACE = 10
+    SHARE = 11
 
 
 def words(seed, stream, label, k, count, *, first_block=0):

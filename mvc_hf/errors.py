@@ -24,5 +24,9 @@ class OutputError(MvcError):
     """A folder that cannot be written: made by another recipe, full, or not ours."""
 
 
+class HostError(MvcError):
+    """A program that we plug into is not as we know it: another script, another version."""
+
+
 class Stopped(MvcError):
     """The user stopped a run at a safe point; the same command goes on from there."""

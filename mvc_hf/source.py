@@ -37,7 +37,7 @@ class Source(ABC):
             folder or file; never a local path.
         revision: the commit of a Hub data set, where it could be found out.
         class_names: verbatim, in the order of the labels. They may hold anything (slashes, newlines): not for paths.
-        labels: (N,) int64, each in [0, len(class_names)); every class has at least one image.
+        labels: (N,) int64, each in [0, len(class_names)).
         columns: names of the columns that `column` takes; empty for folders and torchvision.
     """
 
@@ -83,13 +83,15 @@ class Source(ABC):
         """
         raise no_such_column(self, name)
 
-    def _check(self) -> None:
-        """Raises DataError: no images, a class without images, or two classes of one name."""
+    def check(self, every_class: bool) -> None:
+        """Raises DataError: no images, two classes of one name, or (if it matters) a class without images."""
         if not len(self):
             raise DataError(f"{self.name} holds no images: check the folder, file or split")
         twice = [n for n, count in Counter(self.class_names).items() if count > 1]
         if twice:
             raise DataError(f"{self.name} has several classes named {some(twice)}: give each a name of its own")
+        if not every_class:
+            return
         counts = np.bincount(self.labels, minlength=len(self.class_names))
         empty = [n for n, count in zip(self.class_names, counts) if not count]
         if empty:
@@ -100,7 +102,12 @@ class Source(ABC):
 
 
 def open_source(
-    dataset: str, *, split: str = "train", image_column: str | None = None, label_column: str | None = None
+    dataset: str,
+    *,
+    split: str = "train",
+    image_column: str | None = None,
+    label_column: str | None = None,
+    every_class: bool = True,
 ) -> Source:
     """Open a labelled image set.
 
@@ -110,21 +117,26 @@ def open_source(
         split: for Parquet and the Hub also a slice, "train[:1000]". A Parquet file that is given by name is read
             whatever the split.
         image_column, label_column: needed only where several columns fit.
+        every_class: refuse a set with a class that has no image.
 
     Raises:
         DataError: it does not exist, cannot be read, or is not a labelled image set.
     """
+    source = _open(os.fspath(dataset), split=split, image_column=image_column, label_column=label_column)
+    source.check(every_class)
+    return source
+
+
+def _open(dataset: str, **options: Any) -> Source:
     from .folders import open_folder
     from .hub_source import open_hub
     from .tables import ParquetSource
     from .torchvision_source import TorchvisionSource
 
-    dataset = os.fspath(dataset)
-    options = {"split": split, "image_column": image_column, "label_column": label_column}
     path = os.path.expanduser(dataset)
     if dataset.startswith("torchvision:"):
-        refuse_columns(dataset, image_column, label_column)
-        return TorchvisionSource(dataset, split)
+        refuse_columns(dataset, options["image_column"], options["label_column"])
+        return TorchvisionSource(dataset, options["split"])
     if os.path.isdir(path):
         return open_folder(Path(path), **options)
     if os.path.exists(path):

@@ -52,7 +52,6 @@ class TableSource(Source):
                 table = table.cast_column(column, datasets.Image(decode=False))
         self._table, self._images = table, table.select_columns([self._image_column])
         self.labels, self.class_names = self._read_labels()
-        self._check()
 
     def image(self, row: int) -> Image.Image:
         cell, name = self._images[row][self._image_column], self.describe_row(row)

@@ -38,7 +38,6 @@ class TorchvisionSource(Source):
             raise DataError(f"{dataset} does not say what its classes are called: export it to class folders")
         self.class_names = tuple(n if isinstance(n, str) else ", ".join(map(str, n)) for n in names)
         self.labels = self._read_labels()
-        self._check()
 
     def describe_row(self, row: int) -> str:
         return f"row {row} of {self.name} ({self._split})"

@@ -1,0 +1,1 @@
+"""What mvc_hf plugs into: one file for each host."""
