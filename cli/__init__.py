@@ -11,7 +11,7 @@ import click
 from .. import __version__
 from ..errors import MvcError
 
-COMMANDS = ("demo", "caption", "finetune", "generate")  # in the order in which a person meets them
+COMMANDS = ("demo", "caption", "finetune", "generate", "train")  # in the order in which a person meets them
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

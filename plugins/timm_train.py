@@ -1,0 +1,307 @@
+"""--aug-synthetic for timm's own train.py, unmodified: two-phase, RSP, combined.
+
+    mvc-hf train TRAIN_PY [timm flags] --aug-synthetic org/name
+    torchrun --nproc-per-node 2 -m mvc_hf.plugins.timm_train TRAIN_PY [timm flags] --aug-synthetic org/name
+
+The script is loaded as a module. Its parser gets more flags, and four names in its own namespace are replaced by
+functions that call the original and then do our part: timm itself is not touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+from ..errors import HostError, MvcError, RecipeError
+from ..progress import say
+from ..schedule import RSP_FROM, SCHEDULES
+from ..source import Source, open_source
+from ..texts import collapsed
+from .mixed_dataset import MixedDataset, make_schedule, mix, mix_datasets
+from .real_images import refuse_iterable
+from .timm_script import TRIED, load_script, where_to_get
+from .two_phase_lr import two_phase_scheduler
+
+__all__ = ["add_flags", "main", "mix_datasets", "train"]
+
+LABEL_MATCHES = ("name", "index")
+
+
+FLAGS: dict[str, dict[str, Any]] = {
+    "--aug-synthetic": {
+        "nargs": "+",
+        "metavar": "DATASET",
+        "help": "synthetic images to train with: Hub id (org/name[:config][@revision]), folder or Parquet",
+    },
+    "--aug-schedule": {
+        "default": "two-phase",
+        "choices": SCHEDULES,
+        "help": "combined: every pass visits real and synthetic images once; two-phase: combined, then real images "
+        "alone at a lower rate; rsp: real images, each replaced by a synthetic one with probability --aug-prob; "
+        "synthetic: no real images (default: two-phase)",
+    },
+    "--aug-prob": {"type": float, "default": 0.8, "metavar": "P", "help": "rsp's probability (default: 0.8)"},
+    "--aug-rsp-from": {
+        "default": "class",
+        "choices": RSP_FROM,
+        "help": "where rsp's image comes from: the same class, any class, or those that were made from the very image "
+        "(default: class)",
+    },
+    "--aug-ratio": {
+        "type": float,
+        "metavar": "X",
+        "help": "at most X synthetic images for each real one (default: all)",
+    },
+    "--aug-epoch": {
+        "default": "real",
+        "metavar": "real|union|N",
+        "help": "samples in an epoch: as many as real images, one pass over both, or N (default: real, the budget of "
+        "training without synthetic images)",
+    },
+    "--aug-phase2-epochs": {
+        "type": int,
+        "metavar": "N",
+        "help": "two-phase: the last N epochs are on real images alone (default: 20%% of the epochs)",
+    },
+    "--aug-phase2-lr-scale": {
+        "type": float,
+        "default": 0.1,
+        "metavar": "F",
+        "help": "two-phase: phase two starts at F times the base rate (default: 0.1)",
+    },
+    "--aug-label-match": {
+        "default": "name",
+        "choices": LABEL_MATCHES,
+        "help": "match the classes of real and synthetic images by name, or by index for sets without names "
+        "(default: name)",
+    },
+}
+
+
+def add_flags(parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """Add the flags of synthetic images to a parser, as a group of their own; returns their names and defaults."""
+    group = parser.add_argument_group("Synthetic images (mvc_hf)")
+    actions = [group.add_argument(flag, **declaration) for flag, declaration in FLAGS.items()]
+    return {action.dest: action.default for action in actions}
+
+
+def check_settings(args: Any) -> None:
+    """Normalise and check the settings, wherever they come from: a YAML config bypasses argparse.
+
+    Raises:
+        RecipeError: a value is out of range, or timm flags do not go with synthetic images.
+    """
+    if isinstance(args.aug_synthetic, str):
+        args.aug_synthetic = [args.aug_synthetic]
+    choices = {"aug_schedule": SCHEDULES, "aug_rsp_from": RSP_FROM, "aug_label_match": LABEL_MATCHES}
+    for name, allowed in choices.items():
+        if getattr(args, name) not in allowed:
+            raise RecipeError(f"{_flag(name)} must be one of {', '.join(allowed)}, got {getattr(args, name)!r}")
+    limits = {
+        "aug_prob": (lambda x: 0 <= x <= 1, "from 0 to 1"),
+        "aug_ratio": (lambda x: x > 0, "above 0"),
+        "aug_phase2_epochs": (lambda x: x >= 1, "at least 1"),
+        "aug_phase2_lr_scale": (lambda x: 0 < x < math.inf, "above 0"),
+        "aug_epoch": (lambda x: x in ("real", "union") or int(x) >= 1, "real, union, or a number of at least 1"),
+    }
+    for name, (allowed, words) in limits.items():
+        value = getattr(args, name)
+        try:
+            fine = value is None or allowed(value)
+        except (TypeError, ValueError):
+            fine = False
+        if not fine:
+            raise RecipeError(f"{_flag(name)} must be {words}, got {value!r}")
+    if getattr(args, "use_multi_epochs_loader", False):
+        raise RecipeError(
+            "--use-multi-epochs-loader prepares images of the next epoch before this one ends, so they would be those "
+            "of this epoch's schedule: leave it out; timm's usual loader keeps its workers between epochs too"
+        )
+    if getattr(args, "naflex_loader", False):
+        raise RecipeError("--naflex-loader orders its samples itself and does not go with --aug-synthetic")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+class Hook:
+    """Our part of one run of the script, from its settings to its schedule of learning rates."""
+
+    def __init__(self, script: ModuleType) -> None:
+        self._script = script
+        self._args: Any = None
+        self._sources: list[Source] = []
+        self._mixed: MixedDataset | None = None
+        self._loaded = False
+        self._defaults: dict[str, Any] = {}
+
+    def install(self) -> None:
+        """Add the flags, and stand before the functions that the script calls."""
+        script = self._script
+        self._defaults = add_flags(script.parser)
+        script.parser.parse_args = self._before(script.parser.parse_args, self.parse_args)
+        script.create_dataset = self._before(script.create_dataset, self.create_dataset)
+        script.create_loader = self._before(script.create_loader, self.create_loader)
+        script.create_scheduler_v2 = self._before(script.create_scheduler_v2, self.create_scheduler)
+
+    @staticmethod
+    def _before(original: Callable, ours: Callable) -> Callable:
+        return functools.wraps(original)(functools.partial(ours, original))
+
+    def parse_args(self, original: Callable, *args: Any, **kwargs: Any) -> Any:
+        """Settings are checked and synthetic sets opened before anything else happens.
+
+        The commit of a Hub data set takes the place of its branch, so args.yaml says what was used.
+        """
+        found = original(*args, **kwargs)
+        if not found.aug_synthetic:
+            idle = [
+                _flag(name) for name, default in self._defaults.items() if getattr(found, name) not in (default, [])
+            ]
+            if idle:
+                raise RecipeError(f"{idle[0]} means nothing without --aug-synthetic DATASET")
+            return found
+        check_settings(found)
+        self._sources = [open_source(name, every_class=False) for name in found.aug_synthetic]
+        found.aug_synthetic = [
+            f"{source.name}@{source.revision}" if source.revision else name
+            for source, name in zip(self._sources, found.aug_synthetic)
+        ]
+        self._args = found
+        return found
+
+    def create_dataset(self, original: Callable, *args: Any, **kwargs: Any) -> Any:
+        """Training images become real and synthetic ones; any other data set is left as it is."""
+        real = original(*args, **kwargs)
+        if self._args is None or not kwargs.get("is_training"):
+            return real
+        refuse_iterable(real)
+        settings = self._args
+        self._mixed = mix(
+            real,
+            self._sources,
+            ratio=math.inf if settings.aug_ratio is None else settings.aug_ratio,
+            epoch=settings.aug_epoch,
+            label_match=settings.aug_label_match,
+            seed=getattr(settings, "seed", 42),
+        )
+        if settings.aug_schedule != "two-phase":  # which needs to know when the run ends
+            self._schedule(None)
+        say(
+            f"{len(real)} real and {len(self._mixed.synthetic)} synthetic images, {settings.aug_schedule}, "
+            f"{len(self._mixed)} samples in an epoch"
+        )
+        return self._mixed
+
+    def create_loader(self, original: Callable, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        """The epoch must reach the training images and their sampler, whatever wraps them."""
+        loader = original(dataset, *args, **kwargs)
+        if self._mixed is None or _innermost(dataset) is not self._mixed:
+            return loader
+        if not len(loader):
+            raise RecipeError(
+                f"an epoch of {len(self._mixed)} samples leaves no full batch of {kwargs.get('batch_size')} to each "
+                "process: lower --batch-size, or raise --aug-epoch"
+            )
+        # Some versions of timm set the epoch of the sampler only where the data set has no set_epoch, and AugMix's
+        # wrapper hides ours.
+        self._mixed.follower = loader.sampler if hasattr(loader.sampler, "set_epoch") else None
+        for wrapper in (dataset, loader.dataset):
+            if not hasattr(wrapper, "set_epoch"):
+                wrapper.set_epoch = self._mixed.set_epoch
+        self._loaded = True
+        return loader
+
+    def create_scheduler(self, original: Callable, optimizer: Any, **kwargs: Any) -> tuple[Any, int]:
+        """Two phases have a schedule of rates each; where the switch is, the data set learns here."""
+        settings = self._args
+        if settings is None:
+            return original(optimizer, **kwargs)
+        if not self._loaded:
+            raise HostError(
+                "this train.py has not made its training loader from create_dataset(..., is_training=True) and "
+                f"create_loader(...), which the hook relies on. Tried were those of timm {TRIED}; {where_to_get()}"
+            )
+        if settings.aug_schedule != "two-phase":
+            return original(optimizer, **kwargs)
+        scheduler, epochs = two_phase_scheduler(
+            original,
+            optimizer,
+            phase2_epochs=settings.aug_phase2_epochs,
+            lr_scale=settings.aug_phase2_lr_scale,
+            **kwargs,
+        )
+        self._schedule(scheduler.switch)
+        say(f"phase two, real images alone, from epoch {scheduler.switch} of {epochs} (counted from 0)")
+        return scheduler, epochs
+
+    def _schedule(self, switch: int | None) -> None:
+        settings = self._args
+        self._mixed.schedule = make_schedule(
+            self._mixed,
+            settings.aug_schedule,
+            prob=settings.aug_prob,
+            rsp_from=settings.aug_rsp_from,
+            switch=switch,
+            seed=getattr(settings, "seed", 42),
+        )
+
+
+def _innermost(dataset: Any) -> Any:
+    """The data set within its wrappers (AugMix, scheduled sizes)."""
+    while not isinstance(dataset, MixedDataset) and hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+    return dataset
+
+
+def train(script: str, flags: Sequence[str]) -> None:
+    """Run timm's train.py with the flags of this file added to its own.
+
+    Args:
+        script: path of the train.py.
+        flags: its command line.
+
+    Raises:
+        HostError: not a train.py that the hook knows.
+        RecipeError, DataError: settings or image sets that cannot be used, before any training starts.
+        SystemExit: from the script's parser.
+    """
+    from . import timm_models  # noqa: F401  (registers WRN-28-2 and WRN-28-10 for --model)
+
+    module = load_script(script)
+    Hook(module).install()
+    before = sys.argv
+    sys.argv = [str(script), *flags]
+    try:
+        module.main()
+    finally:
+        sys.argv = before
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The entry point for launchers that take a module; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if not arguments or arguments[0].startswith("-"):
+        print(f"Error: name a train.py first: {where_to_get()}", file=sys.stderr)
+        return 2
+    script, *flags = arguments
+    try:
+        train(script, flags)
+    except MvcError as error:
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # once on each machine
+            print(f"Error: {collapsed(str(error))}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    from mvc_hf.plugins import timm_train  # under its real name: classes in __main__ cannot reach spawned workers
+
+    sys.exit(timm_train.main())
