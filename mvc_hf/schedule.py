@@ -77,9 +77,9 @@ class Schedule(ABC):
         Every card comes once in a pass, and passes follow each other whether or not they end where an epoch does.
         """
         first = epoch * self.length
-        passes = range(first // size, (first + self.length - 1) // size + 1)
-        cards = np.concatenate([_shuffled(self.seed, deck, number, size) for number in passes])
-        return cards[first - passes[0] * size :][: self.length]
+        begun = first // size
+        passes = (first + self.length - 1) // size + 1 - begun
+        return _passes(self.seed, deck, size, begun, passes)[first - begun * size :][: self.length]
 
 
 @dataclass(frozen=True)
@@ -192,9 +192,10 @@ def share(seed: int, total: int, count: int) -> np.ndarray:
     return np.sort(np.argsort(words(seed, Stream.SHARE, 0, 0, total)[0], kind="stable")[:count])
 
 
-@lru_cache(maxsize=2)  # an epoch that is shorter than a pass asks for the same pass again
-def _shuffled(seed: int, deck: int, number: int, size: int) -> np.ndarray:
-    """Pass `number` over a deck: a permutation of 0..size-1, from sorting one random word for each card."""
-    cards = np.argsort(words(seed, Stream.DECK, deck, number, size)[0], kind="stable")
+@lru_cache(maxsize=2)  # an epoch that is shorter than a pass asks for the same one again
+def _passes(seed: int, deck: int, size: int, first: int, count: int) -> np.ndarray:
+    """Passes over a deck, end to end: each a permutation of 0..size-1, from sorting one random word for each card."""
+    drawn = words(seed, Stream.DECK, deck, np.arange(first, first + count), size)
+    cards = np.argsort(drawn, axis=1, kind="stable").ravel()
     cards.setflags(write=False)
     return cards

@@ -31,8 +31,8 @@ def load_script(path: str | Path) -> ModuleType:
     missing = _missing(tree)
     if missing:
         raise HostError(
-            f"{str(path)!r} is not a train.py that this hook knows: it has no {', no '.join(missing)}. Tried were those "
-            f"of timm {TRIED}; {where_to_get()}"
+            f"{str(path)!r} is not a train.py that this hook knows: it has no {', no '.join(missing)}. Tried were "
+            f"those of timm {TRIED}; {where_to_get()}"
         )
     spec = importlib.util.spec_from_file_location(MODULE, path)
     module = importlib.util.module_from_spec(spec)

@@ -295,8 +295,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         train(script, flags)
     except MvcError as error:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # once on each machine
-            print(f"Error: {collapsed(str(error))}", file=sys.stderr)
+        rank = os.environ.get("RANK")  # any of them may be the first to fail, and a launcher then kills the others
+        print(f"Error{f' (rank {rank})' if rank else ''}: {collapsed(str(error))}", file=sys.stderr)
         return 1
     return 0
 

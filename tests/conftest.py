@@ -10,10 +10,15 @@ os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["TQDM_DISABLE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small only get slower by sharing their work
 
+import hypothesis
 import pytest
 
 if importlib.util.find_spec("mvc_hf.cli") is None:
     raise pytest.UsageError('mvc_hf is not installed: pip install -e ".[test]" first, then run pytest (not python -m)')
+
+
+hypothesis.settings.register_profile("mvc_hf", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("mvc_hf")
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +46,12 @@ def photos(tmp_path_factory):
     import tiny
 
     return tiny.image_folder(tmp_path_factory.mktemp("data") / "photos", {"apple": 12, "pear": 12, "plum": 3})
+
+
+@pytest.fixture
+def local_hub():
+    """A Hub on 127.0.0.1; `local_hub.connect` lets this process talk to it."""
+    from local_hub import LocalHub
+
+    with LocalHub() as hub:
+        yield hub
