@@ -25,6 +25,7 @@ from ..source import Source, open_source
 from ..texts import collapsed
 from .mixed_dataset import MixedDataset, make_schedule, mix, mix_datasets
 from .real_images import refuse_iterable
+from .timm_cpu_ddp import allow_cpu
 from .timm_script import TRIED, load_script, where_to_get
 from .two_phase_lr import two_phase_scheduler
 
@@ -276,6 +277,7 @@ def train(script: str, flags: Sequence[str]) -> None:
     from . import timm_models  # noqa: F401  (registers WRN-28-2 and WRN-28-10 for --model)
 
     module = load_script(script)
+    allow_cpu(module)
     Hook(module).install()
     before = sys.argv
     sys.argv = [str(script), *flags]

@@ -30,29 +30,26 @@ class TwoPhaseScheduler:
         self._in_second = False
 
     def step(self, epoch: int, metric: float | None = None) -> None:
-        """Set the rate of an epoch that is about to begin (schedulers that count epochs)."""
-        if epoch < self.switch:
+        """Set the rate of an epoch that is about to begin, where the schedulers count epochs."""
+        if epoch < self.switch or not self.t_in_epochs:
             self.first.step(epoch, metric)
         else:
-            self._enter_second(counts_epochs=True)
-            self.second.step(epoch - self.switch, metric)
+            self._step_second(self.second.step, epoch - self.switch, metric)
 
     def step_update(self, num_updates: int, metric: float | None = None) -> None:
-        """Set the rate of an update that is about to be made (schedulers that count updates)."""
-        if num_updates < self._updates:
+        """Set the rate of an update that is about to be made, where the schedulers count updates."""
+        if num_updates < self._updates or self.t_in_epochs:
             self.first.step_update(num_updates, metric)
         else:
-            self._enter_second(counts_epochs=False)
-            self.second.step_update(num_updates - self._updates, metric)
+            self._step_second(self.second.step_update, num_updates - self._updates, metric)
 
-    def _enter_second(self, counts_epochs: bool) -> None:
-        """A plateau schedule goes on from the rate that it finds, and would find that of phase one.
-
-        timm calls both kinds of steps; only those that are this scheduler's may set a rate.
-        """
-        if not self._in_second and counts_epochs == self.t_in_epochs:
+    def _step_second(self, step: Callable, t: int, metric: float | None) -> None:
+        """Begin as timm begins any schedule, from the base values. A plateau goes on from the rate that it finds."""
+        if t == 0 or not self._in_second:
             self._in_second = True
             self.second.update_groups(self.second.base_values)
+        if t > 0:
+            step(t, metric)
 
     def state_dict(self) -> dict[str, Any]:
         return {"first": self.first.state_dict(), "second": self.second.state_dict()}

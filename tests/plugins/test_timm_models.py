@@ -5,10 +5,11 @@ import copy
 import pytest
 import timm
 import torch
-from mvc_hf.plugins.timm_models import WideBasic, WideResNet
 from safetensors.torch import save_file
 from timm.models import group_parameters
 from torch.nn import functional as F
+
+from mvc_hf.plugins.timm_models import WideBasic, WideResNet
 
 
 def small(**kwargs):

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from mvc_hf.plugins import timm_train
 from PIL import Image
 
 from mvc_hf.errors import DataError, HostError, MvcError, RecipeError
+from mvc_hf.plugins import timm_train
 from mvc_hf.schedule import Combined, Pools, RandomReplacement, TwoPhase
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "minimal_train.py"

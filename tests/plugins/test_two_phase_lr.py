@@ -61,7 +61,7 @@ def test_each_phase_is_the_users_kind_of_schedule(kind, on_updates):
     scaled = sgd(0.1)
     alone, length = create_scheduler_v2(scaled, num_epochs=3, updates_per_epoch=UPDATES, **settings)
     np.testing.assert_allclose(found, first + rates(alone, length, scaled, on_updates), rtol=1e-12)
-    assert found[len(first)] == pytest.approx(0.1, rel=0.7 if "noise" in kind else 1e-9)
+    assert found[len(first)] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("on_updates", [False, True])
@@ -83,7 +83,6 @@ def test_groups_keep_their_own_rates():
     optimizer = sgd(1.0, 0.2)
     optimizer.param_groups[1]["lr_scale"] = 0.5
     scheduler, _ = two(optimizer)
-    at_switch = []
     scheduler.step(7)
     at_switch = [group["lr"] for group in optimizer.param_groups]
     assert at_switch == pytest.approx([0.1, 0.2 * 0.1 * 0.5])
@@ -107,8 +106,8 @@ def test_milestones_keep_their_place():
     optimizer = sgd()
     scheduler, epochs = two(optimizer, sched="multistep", decay_milestones=[2, 6, 7, 9], decay_rate=0.5)
     assert rates(scheduler, epochs, optimizer) == pytest.approx(
-        [*one(sched="multistep", decay_milestones=[2, 6], decay_rate=0.5, num_epochs=7), 0.1, 0.1, 0.05]
-    )
+        [*one(sched="multistep", decay_milestones=[2, 6, 7], decay_rate=0.5, num_epochs=7), 0.1, 0.05, 0.05]
+    )  # timm decays in the epoch before the milestone
 
 
 def test_no_schedule_is_constant_in_each_phase():
