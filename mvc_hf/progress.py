@@ -7,10 +7,18 @@ import sys
 
 from tqdm import tqdm
 
+_silent = False
+
+
+def be_silent() -> None:
+    """Say nothing in this process any more: it is one of many that do a part of what somebody waits for."""
+    global _silent
+    _silent = True
+
 
 def is_main_process() -> bool:
     """Whether this process is the one that speaks (torchrun and `accelerate launch` set RANK)."""
-    return os.environ.get("RANK", "0") == "0"
+    return os.environ.get("RANK", "0") == "0" and not _silent
 
 
 def bar(total: int, what: str, unit: str = "") -> tqdm:

@@ -194,8 +194,9 @@ def _mode_of(real: Any) -> str:
     if mode:
         return mode
     image = real[0][0]
-    one_channel = isinstance(image, torch.Tensor) and image.ndim == 3 and image.shape[0] == 1
-    return getattr(image, "mode", "L" if one_channel else "RGB")
+    if isinstance(image, torch.Tensor):
+        return "L" if image.ndim == 3 and image.shape[0] == 1 else "RGB"
+    return getattr(image, "mode", "RGB")
 
 
 def mix_datasets(

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from numbers_set import Numbers, as_tensor
+from torch.utils.data import DataLoader, Subset
+
+from mvc_hf.errors import DataError, HostError, RecipeError
+from mvc_hf.plugins import real_images
+from mvc_hf.plugins.mixed_dataset import NOT_YET, MixedDataset, SyntheticImages
+from mvc_hf.plugins.timm_train import mix_datasets
+from mvc_hf.schedule import Combined
+from mvc_hf.source import open_source
+
+DOCS = Path(__file__).parents[2] / "docs" / "training.md"
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory):
+    return tiny.image_folder(tmp_path_factory.mktemp("made"), {"apple": 5, "pear": 7, "plum": 4}, seed=1)
+
+
+def mean_and_mode(image):
+    return (float(np.asarray(image).mean()), image.mode)
+
+
+def test_both_kinds_go_through_one_transform(synthetic):
+    mixed = mix_datasets(Numbers(), str(synthetic), "combined", epoch="union", transform=mean_and_mode)
+    samples = mixed.samples()
+    assert len(mixed) == 12 + 16 and sorted(samples) == list(range(28))
+    source = open_source(str(synthetic))
+    for slot, sample in enumerate(samples):
+        (mean, mode), label = mixed[slot]
+        assert mode == "L"
+        if sample < 12:
+            assert (mean, label) == (sample, sample % 3)
+        else:
+            expected = np.asarray(source.image(sample - 12).convert("L")).mean()
+            assert (mean, label) == (pytest.approx(expected), source.labels[sample - 12])
+
+
+def test_a_transform_of_the_real_set_is_used_for_both(synthetic):
+    """Where a data set transforms by itself, it is left as it is."""
+    real = Numbers(transform=lambda image: torch.tensor(np.asarray(image), dtype=torch.float)[None])
+    mixed = mix_datasets(real, str(synthetic), "combined", epoch="union")
+    assert all(mixed[slot][0].shape == (1, 16, 16) for slot in range(28))
+    assert real.transform is not None
+    with pytest.raises(RecipeError, match="give one there or here"):
+        mix_datasets(real, str(synthetic), "combined", transform=mean_and_mode)
+
+
+def test_target_transform_reaches_synthetic_labels(synthetic):
+    real = Numbers()
+    real.target_transform = lambda label: 10 + label
+    mixed = mix_datasets(real, str(synthetic), "synthetic")
+    assert {mixed[slot][1] for slot in range(len(mixed))} == {10, 11, 12}
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_the_epoch_reaches_workers_that_live_on(synthetic, context):
+    mixed = mix_datasets(Numbers(), str(synthetic), "rsp", prob=0.5, transform=as_tensor)
+    loader = DataLoader(
+        mixed, batch_size=4, num_workers=2, persistent_workers=True, multiprocessing_context=context, shuffle=True
+    )
+    alone = mix_datasets(Numbers(), str(synthetic), "rsp", prob=0.5, transform=as_tensor)
+    streams = set()
+    for epoch in (0, 1, 2, 1):
+        mixed.set_epoch(epoch)
+        seen = Counter(round(v, 4) for images, _ in loader for v in images.tolist())
+        alone.set_epoch(epoch)
+        assert seen == Counter(round(alone[slot][0].item(), 4) for slot in range(12))
+        streams.add(tuple(sorted(seen)))
+    assert len(streams) == 3
+
+
+def test_an_epoch_must_have_been_set(synthetic):
+    made = SyntheticImages([open_source(str(synthetic))], None, "index", 0, 100)
+    mixed = MixedDataset(Numbers(), made, None, length=4, epoch=NOT_YET)
+    with pytest.raises(HostError, match="before its schedule was set"):
+        mixed[0]
+    mixed.schedule = Combined(12, 16, 4)
+    with pytest.raises(HostError, match="before the epoch was set"):
+        mixed[0]
+    mixed.set_epoch(0)
+    mixed[0]
+
+
+def test_a_broken_synthetic_image_is_named(synthetic, tmp_path):
+    for path in synthetic.rglob("*.png"):
+        (tmp_path / path.parent.name).mkdir(exist_ok=True)
+        (tmp_path / path.parent.name / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "pear" / "003.png").write_bytes(b"no picture")
+    mixed = mix_datasets(Numbers(), str(tmp_path), "synthetic", epoch=16)
+    with pytest.raises(DataError, match=r"pear/003\.png is not a picture"):
+        [mixed[slot] for slot in range(16)]
+
+
+def test_real_images_by_name_of_their_set(photos, synthetic):
+    mixed = mix_datasets(str(photos), str(synthetic), "combined", epoch="union")
+    assert len(mixed) == 27 + 16
+    assert all(mixed[slot][0].mode == "RGB" for slot in range(0, 43, 7))
+
+
+def test_numbers_and_labels_of_a_subset(synthetic):
+    part = Subset(Numbers(), [3, 4, 8])
+    assert real_images.labels(part).tolist() == [0, 1, 2]
+    assert real_images.class_numbers(part) == {"apple": 0, "pear": 1, "plum": 2}
+    mixed = mix_datasets(part, str(synthetic), "rsp", prob=1.0)
+    assert sorted(mixed[slot][1] for slot in range(3)) == [0, 1, 2]
+
+
+def test_labels_that_nobody_lists_are_read():
+    class Bare(Numbers):
+        def __init__(self):
+            super().__init__()
+            self._kept, self.targets = self.targets, None
+
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, i):
+            return None, self._kept[i]
+
+    assert real_images.labels(Bare()).tolist() == [i % 3 for i in range(12)]
+
+
+def test_labels_must_be_single_numbers():
+    for wrong in ([[0, 1]] * 12, [0.5] * 12, [-1] * 12):
+        real = Numbers()
+        real.targets = wrong
+        with pytest.raises(DataError, match="must have one label each"):
+            real_images.labels(real)
+
+
+def test_torchvisions_synonyms_are_one_name():
+    real = Numbers()
+    real.classes = [("tench", "Tinca tinca"), "pear", "plum"]
+    assert real_images.class_numbers(real) == {"tench, Tinca tinca": 0, "pear": 1, "plum": 2}
+
+
+def test_a_set_without_names(synthetic):
+    real = Numbers()
+    real.classes = None
+    with pytest.raises(DataError, match=r"come without class names.*--aug-label-match index"):
+        mix_datasets(real, str(synthetic), "combined")
+    assert len(mix_datasets(real, str(synthetic), "combined", label_match="index")) == 12
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"schedule": "two-phase"}, "needs the number of epochs"),
+        ({"schedule": "two-phase", "epochs": 1}, "at least 2 epochs"),
+        ({"schedule": "backwards"}, "no schedule 'backwards'"),
+        ({"schedule": "rsp", "rsp_from": "nowhere"}, "not from 'nowhere'"),
+        ({"schedule": "combined", "epoch": "all"}, "not 'all'"),
+        ({"schedule": "combined", "epoch": 0}, "at least 1 sample"),
+    ],
+)
+def test_settings_that_cannot_be(synthetic, settings, message):
+    with pytest.raises(RecipeError, match=message):
+        mix_datasets(Numbers(), str(synthetic), **settings)
+
+
+def examples():
+    return re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(examples())))
+def test_the_examples_in_the_docs_run(number, photos, synthetic, tmp_path, monkeypatch):
+    (tmp_path / "photos").symlink_to(photos)
+    (tmp_path / "synthetic").symlink_to(synthetic)
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(compile(examples()[number], str(DOCS), "exec"), found)
+    assert found["train_set"].epoch == (4 if number == 0 else 2), "the last epoch was set"
