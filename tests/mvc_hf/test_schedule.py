@@ -126,7 +126,7 @@ def test_rsp_by_condition_takes_what_was_made_from_the_image():
 def test_share(seed, total, count):
     found = share(seed, total, count)
     assert len(found) == min(total, count) and (np.diff(found) > 0).all()
-    assert not len(found) or 0 <= found[0] and found[-1] < total
+    assert not len(found) or (found[0] >= 0 and found[-1] < total)
 
 
 def test_every_image_has_the_same_share():
