@@ -1,0 +1,205 @@
+"""What goes wrong on the way to the Hub: what passes if one waits, and what has to be told, in one line.
+
+The Hub's clients retry some calls and not others; here every call is treated alike. They have stood on three HTTP
+libraries so far (requests, httpx, httpx2), so errors are told apart by the client's own classes and by status.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import errno
+import json
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from .errors import MvcError, OutputError
+from .progress import say
+from .texts import reason
+
+T = TypeVar("T")
+
+ANSWER = 300.0  # seconds for an answer; a commit with thousands of files takes the Hub a while
+PATIENCE = 600.0  # seconds of waiting, in all, before a call is given up
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+BUSY = (408, 409, 412, 429, 500, 502, 503, 504)  # passes by itself, or once the state has been looked at again
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+sleep = time.sleep  # tests replace it
+
+
+def patiently(what: str, call: Callable[[], T], *, patience: float | None = None, transfer: bool = False) -> T:
+    """Call until it works, waiting longer each time, and saying so.
+
+    Args:
+        transfer: it moves files, which may take as long as it takes.
+
+    Raises:
+        Exception: the last error, unchanged, once it is no use to wait or `patience` seconds were waited in vain.
+    """
+    waits = Waits(what, patience)
+    while True:
+        try:
+            return call() if transfer else answered(call)
+        except Exception as error:
+            if not waits.after(error):
+                raise
+
+
+def answered(call: Callable[[], T]) -> T:
+    """Call, and give up on a Hub that took the question and never answers: its clients would wait for ever.
+
+    Raises:
+        TimeoutError: no answer came; the call may still take effect.
+    """
+    outcome: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            outcome.put((call(), None))
+        except Exception as error:
+            outcome.put((None, error))
+
+    threading.Thread(target=run, daemon=True, name="mvc-hf call").start()
+    try:
+        value, error = outcome.get(timeout=ANSWER)
+    except queue.Empty:
+        raise TimeoutError(f"no answer in {ANSWER:.0f} s") from None
+    if error is not None:
+        raise error
+    return value
+
+
+class Waits:
+    """The waiting of one call: how long so far, and how long next."""
+
+    def __init__(self, what: str, patience: float | None = None):
+        self.what, self.left, self.next = what, PATIENCE if patience is None else patience, FIRST_WAIT
+        self._at: float | None = None  # when the last wait was over
+
+    def after(self, error: Exception) -> bool:
+        """Wait, or answer False at once where that would not help."""
+        if not is_passing(error):
+            return False
+        if self._at is not None:
+            self.left -= time.monotonic() - self._at  # a call that hangs, or that waits by itself, costs as much
+        seconds = max(self.next, asked_to_wait(error) or 0)
+        if seconds > self.left:
+            return False
+        say(f"{self.what}: {short(error)}; trying again in {seconds:.0f} s")
+        sleep(seconds)
+        self.left, self.next, self._at = self.left - seconds, min(2 * self.next, LONGEST_WAIT), time.monotonic()
+        return True
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same call may work a little later."""
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    if isinstance(error, MvcError):
+        return False  # looked into already
+    for cause in _causes(error):
+        code = status(cause)
+        if code:
+            return code in BUSY
+        if isinstance(cause, OfflineModeIsEnabled):
+            return False
+        if _is_transport_error(cause) or isinstance(cause, (ConnectionError, TimeoutError, json.JSONDecodeError)):
+            return True  # no JSON: some proxy's page in place of the Hub's answer
+    return type(error) is RuntimeError  # the Xet client's, and that of an HTTP client which another thread closed
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether there was no answer at all: no network, or told to stay offline."""
+    return not any(map(status, _causes(error))) and (
+        is_passing(error) or any(isinstance(cause, ConnectionError) for cause in _causes(error))
+    )
+
+
+def status(error: BaseException) -> int | None:
+    """The HTTP status of the answer that is the error."""
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def statuses(error: BaseException) -> int | None:
+    """The HTTP status of an error or of what caused it."""
+    return next(filter(None, map(status, _causes(error))), None)
+
+
+def asked_to_wait(error: BaseException) -> float | None:
+    """The seconds that the Hub asks for (`Retry-After`, or `RateLimit: "api";r=0;t=55`)."""
+    for cause in _causes(error):
+        headers: Any = getattr(getattr(cause, "response", None), "headers", None) or {}
+        asked = (headers.get("Retry-After") or "").strip()
+        if asked.isdigit():
+            return float(asked)
+        if asked:
+            at = email.utils.parsedate_to_datetime(asked) if re.search(r"\d:\d\d", asked) else None
+            return max(0.0, at.timestamp() - time.time()) if at else None
+        limit = re.search(r"\br\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("RateLimit") or "")
+        if limit:
+            return float(limit[1]) + 1
+    return None
+
+
+def short(error: BaseException) -> str:
+    """A few words for a line that says why one waits."""
+    code = statuses(error)
+    words = {409: "busy with another change", 412: "changed in the meantime", 429: "too many requests"}
+    if code:
+        return f"the Hub answers {code} ({words.get(code, 'an error of its own' if code >= 500 else 'an error')})"
+    return f"the connection broke ({plain(list(_causes(error))[-1])})"
+
+
+def told(error: BaseException, what: str, keeps: str = "") -> MvcError:
+    """An error of the clients as one line for the user; errors of ours and a full disk are passed on as they are.
+
+    Args:
+        what: what was tried, as "cannot push to org/name".
+        keeps: what is kept and how to go on, for the case that it may work later.
+    """
+    if isinstance(error, MvcError):
+        return error
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        raise error
+    code = statuses(error)
+    if code == 401:
+        why = "the Hub does not accept the token; run `hf auth login`, or set HF_TOKEN anew"
+    elif code == 403:
+        why = "the token has no permission for it (403); use one with write permission there"
+    elif is_passing(error):
+        asked = asked_to_wait(error)
+        why = short(error) + (f" and asks to wait {asked:.0f} s" if asked else "")
+    else:
+        why = plain(error)
+    return OutputError(f"{what}: {why}" + (f"; {keeps}" if keeps else ""))
+
+
+def plain(error: BaseException) -> str:
+    """What an error says, without the queries of addresses: they may be signed, which is as good as a password."""
+    if type(error) is RuntimeError:  # "Error while uploading": what the Hub said is in its cause
+        error = next((cause for cause in _causes(error) if status(cause)), error)
+    return re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", r"\1", reason(error))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came from: the clients wrap what they pass on."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__
+
+
+def _is_transport_error(error: BaseException) -> bool:
+    """A connection that could not be made or that broke, in the words of whichever HTTP library the client has."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    library = HfHubHTTPError.__bases__[0]  # HTTPError of httpx2, httpx or requests
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if isinstance(error, HfHubHTTPError) or "UnsupportedProtocol" in names:
+        return False
+    return isinstance(error, library) or "TransportError" in names

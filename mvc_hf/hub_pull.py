@@ -1,0 +1,197 @@
+"""Pull: a model from the Hub at one commit, or from the cache where the Hub cannot be asked."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import ModelError
+from .hub_errors import DISK_FULL, is_passing, is_unreachable, patiently, plain, short, statuses
+from .progress import is_main_process, say, without_client_bars
+
+COMMIT = re.compile("[0-9a-f]{40}")
+ASK_PATIENCE = 60.0  # seconds in which the Hub may come back before the cache is used
+
+# The pipeline's parts, in full precision, as safetensors. No pickle and no code of a repository is ever fetched.
+WEIGHTS = {"text_encoder": "model", "vae": "diffusion_pytorch_model", "unet": "diffusion_pytorch_model"}
+PATTERNS = [
+    *("model_index.json", "mvc.json", "captions.parquet"),
+    *(f"{part}/*.{kind}" for part in ("tokenizer", "scheduler", *WEIGHTS) for kind in ("json", "txt")),
+    *(f"{part}/{name}{end}" for part, name in WEIGHTS.items() for end in (".safetensors", "-*-of-*.safetensors")),
+]
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A model on this machine.
+
+    Attributes:
+        folder: in the cache of the Hub's client; not to be written to.
+        name: the Hub id, without the revision.
+        commit: the revision, resolved.
+    """
+
+    folder: Path
+    name: str
+    commit: str
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name is of the form org/name, and nothing of that name lies on the disk."""
+    parts = name.partition("@")[0].split("/")
+    return len(parts) == 2 and all(parts) and parts[0] not in (".", "..", "~") and not Path(name).exists()
+
+
+def locate(model: str | Path, needs: str | None = None) -> tuple[Path, str, str | None] | None:
+    """Folder, recordable name and commit of a model here or on the Hub; None where the name can be neither.
+
+    Raises what `pull_model` raises.
+    """
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path, path.resolve().name, None
+    if not is_hub_id(str(model)):
+        return None
+    found = pull_model(str(model), needs)
+    return found.folder, found.name, found.commit
+
+
+def pull_model(model: str, needs: str | None = None) -> Pulled:
+    """Fetch a checkpoint or a base, or find it in the cache.
+
+    Args:
+        model: "org/name", or "org/name@revision" with a branch, tag or commit.
+        needs: a file without which it is of no use.
+
+    Raises:
+        ModelError: it is not there, not for us, or can neither be fetched nor found in the cache.
+    """
+    name, _, revision = model.partition("@")
+    try:
+        info = _info_of(name, revision or None)
+    except Exception as error:
+        folder = _cached(name, revision or None)
+        if folder is None or not (is_unreachable(error) or is_passing(error)):
+            raise _told(error, name, revision) from error
+        why = short(error) if is_passing(error) else plain(error)
+        say(f"the Hub cannot be asked for {model} ({why}): using the local cache, commit {folder.name}")
+        return Pulled(folder, name, folder.name)
+    _check_contents(info, model, needs)
+    try:
+        folder = patiently(f"downloading {name}", lambda: _fetch(name, revision or None, info.sha), transfer=True)
+    except Exception as error:
+        raise _told(error, name, revision) from error
+    return Pulled(folder, name, info.sha)
+
+
+def _check_contents(info: Any, model: str, needs: str | None) -> None:
+    """Refuse what could not be used, before gigabytes of it are fetched."""
+    names = {file.rfilename for file in info.siblings or ()}
+    for name in filter(None, ("model_index.json", needs)):
+        if names and name not in names:
+            what = "checkpoint of mvc-hf finetune" if name == needs else "model in diffusers' layout"
+            raise ModelError(f"{model} has no {name}: it is not a {what}")
+    for part in WEIGHTS:
+        if names and not any(name.startswith(f"{part}/") and name.endswith(".safetensors") for name in names):
+            raise ModelError(f"{model} has no safetensors in {part}/; pickle files are not loaded")
+
+
+def _info_of(name: str, revision: str | None) -> Any:
+    from huggingface_hub import HfApi
+
+    ask = HfApi().model_info
+    try:
+        return ask(name, revision=revision, timeout=30)
+    except Exception as error:
+        if not is_passing(error) or (is_unreachable(error) and _cached(name, revision)):
+            raise  # no network, and the cache has it: there is nothing to wait for
+    return patiently(
+        f"asking the Hub for {name}", lambda: ask(name, revision=revision, timeout=30), patience=ASK_PATIENCE
+    )
+
+
+def _cached(name: str, revision: str | None) -> Path | None:
+    """The folder of a revision that the cache holds whole."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=PATTERNS, local_files_only=True))
+    except (OSError, HFValidationError):  # LocalEntryNotFoundError is a FileNotFoundError
+        return None
+    return folder if COMMIT.fullmatch(folder.name) and _is_whole(folder) else None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Older clients return the folder of a download that was broken off."""
+    weights = [list((folder / part).glob("*.safetensors")) for part in WEIGHTS]
+    return (folder / "model_index.json").exists() and all(weights)
+
+
+def _fetch(name: str, revision: str | None, commit: str) -> Path:
+    """Files that are there are kept: a download that breaks off costs the file it broke off in.
+
+    It is asked for by its name, so that the cache knows the name when there is no network; where that has moved on
+    meanwhile, or the client quietly took what it had, by the commit.
+    """
+    from huggingface_hub import snapshot_download
+
+    with contextlib.nullcontext() if is_main_process() else without_client_bars():
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=PATTERNS))
+        if folder.name != commit:
+            folder = Path(snapshot_download(name, revision=commit, allow_patterns=PATTERNS))
+    return folder
+
+
+def _told(error: Exception, name: str, revision: str) -> ModelError:
+    """The clients' errors in one line that says which model and what to do."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        raise error
+    if isinstance(error, GatedRepoError):
+        page = f"{_endpoint()}/{name}"
+        return ModelError(f"the model {name} is gated: ask for access at {page}, then run `hf auth login`")
+    if isinstance(error, RevisionNotFoundError):
+        return ModelError(f"the model {name} has no revision {revision!r}: name a branch, tag or commit")
+    if isinstance(error, HFValidationError):
+        return ModelError(f"{name!r} is not a valid Hub id: {plain(error)}")
+    if isinstance(error, RepositoryNotFoundError) or statuses(error) in (401, 403):
+        if _is_dataset(name):
+            return ModelError(f"{name} is a data set on the Hub, not a model: give a checkpoint or a base")
+        return ModelError(
+            f"no folder here and no model on the Hub is called {name!r}: check the spelling; if it is private, run "
+            "`hf auth login` or set HF_TOKEN"
+        )
+    if is_unreachable(error):
+        why = plain(error) if not is_passing(error) else short(error)
+        return ModelError(
+            f"cannot get {name} from the Hub, which cannot be reached ({why}); nor is it a folder here or in the cache"
+        )
+    if is_passing(error):
+        return ModelError(f"cannot get {name} from the Hub: {short(error)}; the same command goes on later")
+    return ModelError(f"cannot get {name} from the Hub: {plain(error)}")
+
+
+def _is_dataset(name: str) -> bool:
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().dataset_info(name, timeout=10)
+    except Exception:  # whatever it is: only a hint hangs on it
+        return False
+    return True
+
+
+def _endpoint() -> Any:
+    from huggingface_hub import constants
+
+    return constants.ENDPOINT
