@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..recipe import FINETUNE, Recipe
+from .hub_options import hub_options, push_target
 from .options import recipe_options, report
 
 
@@ -15,7 +16,8 @@ from .options import recipe_options, report
 @click.argument("dataset")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="folder of the checkpoint")
 @recipe_options(FINETUNE, without=("dataset",))
-def command(dataset: str, output: Path, **settings: Any) -> None:
+@hub_options("model")
+def command(dataset: str, output: Path, push_to_hub: bool, hub_id: str | None, private: bool, **settings: Any) -> None:
     """Fine-tune a Stable Diffusion base on a labelled image set.
 
     DATASET is a Hub id (org/name[:config][@revision]), a folder of class folders, Parquet, or torchvision:NAME.
@@ -25,13 +27,20 @@ def command(dataset: str, output: Path, **settings: Any) -> None:
     Example:
       mvc-hf finetune photos/ -o checkpoint --base stable-diffusion-v1-5/stable-diffusion-v1-5 \\
           --mixed-precision fp16 --gradient-checkpointing
+    To publish it, too:
+      mvc-hf finetune photos/ -o checkpoint --base ... --push-to-hub --hub-model-id my-name/flowers-mvc
     On several GPUs:
       accelerate launch -m mvc_hf.cli finetune photos/ -o checkpoint --base ...
     """
     recipe = Recipe(dataset=dataset, **settings)
+    repository = push_target("model", push_to_hub, hub_id, private, output)
 
     from ..finetune import finetune
 
     notes = finetune(recipe, output)
     steps, images = notes.training["steps"], notes.training["images"]
     report(f"{output}: fine-tuned {steps} steps on {images} images of {len(notes.class_names)} classes")
+    if repository:
+        from ..hub import push_folder
+
+        click.echo(str(push_folder(output, repository, "model", private=private)))

@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..recipe import GENERATE, Recipe
+from .hub_options import hub_options, push_target
 from .options import recipe_options, report
 
 
 @click.command("generate", short_help="Make a synthetic data set from a checkpoint.")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="folder of the data set")
 @click.option("--base", default="", help="the untouched base of --method pretrained (default: the checkpoint's)")
 @recipe_options(GENERATE)
-def command(model: Path, output: Path, **settings: Any) -> None:
+@hub_options("dataset")
+def command(model: str, output: Path, push_to_hub: bool, hub_id: str | None, private: bool, **settings: Any) -> None:
     """Make a synthetic data set from a fine-tuned checkpoint.
 
-    MODEL is a folder made by `mvc-hf finetune`. The same command, given again after an interruption, makes what is
-    missing. The result is a Parquet data set that `datasets.load_dataset` reads.
+    MODEL is a folder made by `mvc-hf finetune`, or its Hub id (org/name[@revision]). The same command, given again
+    after an interruption, makes what is missing. The result is a Parquet data set that `datasets.load_dataset` reads.
+    With --push-to-hub its shards are sent while the next ones are made; one commit at the end makes them visible.
 
     \b
     Example:
       mvc-hf generate checkpoint -o synthetic --dataset photos/ --images-per-class 500
+    From the Hub to the Hub:
+      mvc-hf generate my-name/flowers-mvc@v1 -o synthetic --dataset photos/ --push-to-hub
     On several GPUs:
       accelerate launch -m mvc_hf.cli generate checkpoint -o synthetic ...
     """
     recipe = Recipe(**settings)
 
-    from ..generate import generate
+    repository = push_target("dataset", push_to_hub, hub_id, private, output)
 
-    split = generate(recipe, model, output)
-    report(f"{output}: {split.rows} images of {len(split.class_names)} classes in {split.count} shards")
+    from ..generate import generate
+    from ..hub import Stream
+
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(Stream(repository, output, private=private)) if repository else None
+        split = generate(recipe, model, output, watch=stream.look if stream else None)
+        report(f"{output}: {split.rows} images of {len(split.class_names)} classes in {split.count} shards")
+        if stream:
+            click.echo(str(stream.finish()))

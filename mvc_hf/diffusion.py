@@ -18,6 +18,8 @@ from typing import Any
 import torch
 
 from .errors import ModelError, RecipeError
+from .hub_pull import is_hub_id as is_hub_id
+from .hub_pull import locate
 
 COMPONENTS = ("tokenizer", "text_encoder", "vae", "unet", "scheduler")
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionInstructPix2PixPipeline")
@@ -125,7 +127,10 @@ def load_base(model: str) -> Base:
     import diffusers
     import transformers
 
-    folder, name, revision = _locate(model)
+    found = locate(model)
+    if found is None:
+        raise ModelError(f"no model at {model!r}: give a folder in diffusers' layout, or a Hub id such as org/name")
+    folder, name, revision = found
     _check_layout(folder, model)
 
     def part(library, cls: str, component: str, **options):
@@ -153,31 +158,6 @@ def load_base(model: str) -> Base:
     for module in (base.text_encoder, base.vae, base.unet):
         module.requires_grad_(False).eval()
     return base
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether a name is of the form org/name, and nothing of that name lies on the disk."""
-    parts = name.partition("@")[0].split("/")
-    return len(parts) == 2 and all(parts) and parts[0] not in (".", "..", "~") and not Path(name).exists()
-
-
-def _locate(model: str) -> tuple[Path, str, str | None]:
-    """Folder, recordable name and resolved revision of a model."""
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return path, path.resolve().name, None
-    if not is_hub_id(model):
-        raise ModelError(f"no model at {model!r}: give a folder in diffusers' layout, or a Hub id such as org/name")
-    from diffusers import DiffusionPipeline
-
-    name, _, revision = model.partition("@")
-    try:  # the safety checker is not part of what is trained or sampled here
-        folder = DiffusionPipeline.download(
-            name, revision=revision or None, use_safetensors=True, safety_checker=None, feature_extractor=None
-        )
-    except Exception as error:  # the Hub's clients raise many kinds
-        raise ModelError(f"cannot get {model} from the Hub: {_first_line(error)}") from error
-    return Path(folder), name, Path(folder).name
 
 
 def _check_layout(folder: Path, model: str) -> None:

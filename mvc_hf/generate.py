@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from PIL import Image
 
 from .addresses import Stream, words
 from .bank import LatentBank, TextBank
-from .checkpoint import Notes, load_captions
+from .card import write_dataset_card
+from .checkpoint import NOTES, Notes, load_captions, versions
 from .diffusion import Guidance, is_hub_id, load_base, make_scheduler, precision, sample
 from .errors import DataError, RecipeError
+from .hub_pull import locate
 from .methods import Method, Mvc, Pretrained
 from .progress import bar, is_main_process, say
 from .recipe import GENERATE, Recipe
@@ -22,14 +25,18 @@ from .shards import Split, png
 from .source import open_source
 
 
-def generate(recipe: Recipe, model: str | Path, out: str | Path) -> Split:
+def generate(
+    recipe: Recipe, model: str | Path, out: str | Path, *, watch: Callable[[Split], None] | None = None
+) -> Split:
     """Make a synthetic data set from a fine-tuned checkpoint; goes on with what a killed call left.
 
     Args:
         recipe: the settings of generating; `dataset` gives the condition images. The rest of a run's settings
             (resolution, captions) come with the checkpoint.
-        model: a folder made by `finetune`.
+        model: a folder made by `finetune`, or a Hub id with an optional `@revision`.
         out: gets `data/train-*.parquet`, `manifest.json` and a `README.md` that `load_dataset` understands.
+        watch: called in the main process before the first shard, and whenever it has finished one of its own: the
+            shards that are there then are whole.
 
     Raises:
         MvcError: for anything that the user can mend; whole shards are never lost.
@@ -37,10 +44,13 @@ def generate(recipe: Recipe, model: str | Path, out: str | Path) -> Split:
     from accelerate import PartialState
 
     state = PartialState()
-    studio = Studio.open(recipe, Path(model), state)
+    watch = watch if watch and is_main_process() else _nobody
+    studio = Studio.open(recipe, model, state)
     labels, k = addresses(len(studio.notes.class_names), recipe.images_per_class)
     with state.main_process_first():  # the first process makes the folder ours, the others find it so
-        split = Split(Path(out), studio.made_from, len(labels), recipe.shard_size, studio.notes.class_names)
+        split = Split(
+            Path(out), studio.made_from, len(labels), recipe.shard_size, studio.notes.class_names, studio.provenance
+        )
     missing = split.missing()
     state.wait_for_everyone()
     mine = missing[state.process_index :: state.num_processes]
@@ -48,6 +58,7 @@ def generate(recipe: Recipe, model: str | Path, out: str | Path) -> Split:
         say(f"{split.folder} is finished already; nothing to do")
     elif len(missing) < split.count:
         say(f"{split.count - len(missing)} of {split.count} shards are there; going on with the others")
+    watch(split)
     if mine:
         rows = sum(len(split.rows_of(shard)) for shard in mine)
         with bar(rows, f"generating ({studio.method.name})", " images") as shown:
@@ -59,11 +70,16 @@ def generate(recipe: Recipe, model: str | Path, out: str | Path) -> Split:
                         batch = at[first : first + recipe.batch_size]
                         spool.write(studio.rows(labels[batch], k[batch]))
                         shown.update(len(batch))
+                watch(split)
     state.wait_for_everyone()
     if is_main_process():
         split.finish()
-        write_readme(split)
+        write_dataset_card(split.folder)
     return split
+
+
+def _nobody(split: Split) -> None:
+    """Watches."""
 
 
 def addresses(classes: int, images_per_class: int) -> tuple[np.ndarray, np.ndarray]:
@@ -82,10 +98,13 @@ class Studio:
     scheduler: Any
     size: tuple[int, int]  # (width, height) of the images that come out
     made_from: dict[str, Any]
+    provenance: dict[str, Any]  # names, commits and licences of what it came from, for the card
 
     @classmethod
-    def open(cls, recipe: Recipe, folder: Path, state: Any) -> Studio:
+    def open(cls, recipe: Recipe, checkpoint: str | Path, state: Any) -> Studio:
         dtype = precision(recipe.mixed_precision)
+        with state.main_process_first():  # one process downloads
+            folder, called, commit = locate(checkpoint, NOTES) or (Path(checkpoint), "", None)
         notes = Notes.load(folder)
         table = load_captions(folder, notes.class_names)
         if recipe.method == "pretrained":
@@ -117,7 +136,19 @@ class Studio:
         }
         for name in ("split", "image_column", "label_column", "max_broken"):  # the data's fingerprint says it better
             made_from.pop(name)
-        return cls(recipe, notes, method, scheduler, size, made_from)
+        provenance = {
+            "checkpoint": {"name": called, "revision": commit, "fingerprint": notes.fingerprint},
+            "base": notes.base,
+            "source": notes.source,
+            "finetune": notes.recipe,
+            "versions": versions(),
+        }
+        if recipe.method == "pretrained":
+            base = {"name": model.name, "revision": model.revision, "fingerprint": made_from["base"]}
+            provenance["base"] = {**notes.base, **base} if model.name == notes.base["name"] else base
+        elif source.fingerprint != notes.source["fingerprint"]:
+            provenance["source"] = {"name": source.name, "revision": source.revision, "fingerprint": dataset}
+        return cls(recipe, notes, method, scheduler, size, made_from, provenance)
 
     def images(self, labels: np.ndarray, k: np.ndarray) -> tuple[list[Image.Image], Any]:
         """Images of these addresses, as the source's are in size and channels, and the conditions they came from."""
@@ -191,14 +222,3 @@ def _base_of(recipe: Recipe, notes: Notes) -> str:
     if revision is None:
         raise RecipeError(f"give --base: the checkpoint was made from the local model {name!r}")
     return f"{name}@{revision}"
-
-
-def write_readme(split: Split) -> None:
-    """A README whose YAML lets `load_dataset` find the split, and nothing else in the folder."""
-    import yaml
-
-    head = {"configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}]}
-    text = (
-        f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n\nSynthetic images, made by mvc-hf. See `manifest.json`.\n"
-    )
-    (split.folder / "README.md").write_text(text, encoding="utf-8")

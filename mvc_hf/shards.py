@@ -133,6 +133,7 @@ class Split:
         rows: number of rows in all.
         shard_size: rows of a shard.
         class_names: of the source, in its order.
+        provenance: what else the manifest tells of where it comes from, without deciding what comes out.
 
     Raises:
         OutputError: the folder holds something else, or another recipe's data set (the fields that differ are named).
@@ -143,6 +144,7 @@ class Split:
     rows: int
     shard_size: int
     class_names: tuple[str, ...]
+    provenance: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self.count = -(-self.rows // self.shard_size)
@@ -188,6 +190,7 @@ class Split:
             "format": 1,
             "fingerprint": self.fingerprint,
             "made_from": self.identity,
+            "provenance": self.provenance,
             "rows": self.rows,
             "shard_size": self.shard_size,
             "class_names": list(self.class_names),
