@@ -11,7 +11,8 @@ import click
 from .. import __version__
 from ..errors import MvcError
 
-COMMANDS = ("demo", "caption", "finetune", "generate", "train")  # in the order in which a person meets them
+COMMANDS = ("demo", "caption", "finetune", "generate", "push", "train", "run")  # in the order in which a person meets them
+FILES = {"run": "run_recipe"}  # where a command's file has another name: `run` is the function below
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -24,7 +25,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return importlib.import_module(f".{name}", __package__).command
+        return importlib.import_module(f".{FILES.get(name, name)}", __package__).command
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

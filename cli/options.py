@@ -34,8 +34,9 @@ def _option(field: dataclasses.Field, kind: Any) -> Callable:
     }
     if kind is bool:
         return click.option(f"{flag(field.name)}/--no-{flag(field.name)[2:]}", **common)
-    choices = field.metadata["choices"]
-    return click.option(flag(field.name), type=click.Choice(choices) if choices else kind, **common)
+    choices, alias = field.metadata["choices"], field.metadata["alias"]
+    names = [flag(field.name), alias] if alias else [flag(field.name)]
+    return click.option(*names, type=click.Choice(choices) if choices else kind, **common)
 
 
 def report(line: str) -> None:

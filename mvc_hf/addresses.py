@@ -42,6 +42,7 @@ class Stream(IntEnum):
     DECK = 9
     REPLACE = 10
     SHARE = 11
+    CAPTION = 12
 
 
 def words(seed, stream, label, k, count, *, first_block=0):

@@ -12,6 +12,7 @@ import numpy as np
 from .errors import OutputError
 from .finetune import finetune
 from .generate import Studio, generate
+from .processes import process_state
 from .progress import say
 from .quality import contact_sheet
 from .recipe import Recipe
@@ -84,9 +85,7 @@ def demo(out: str | Path) -> Path:
 
 def draw_sheet(mvc: Recipe, pretrained: Recipe, out: Path) -> None:
     """For each class: real | MVC | pretrained."""
-    from accelerate import PartialState
-
-    state = PartialState()
+    state = process_state()
     source = open_source(mvc.dataset)
     classes = len(source.class_names)
     labels, k = np.repeat(np.arange(classes), SHOWN), np.tile(np.arange(SHOWN), classes)

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 
 from .bank import LatentBank, TextBank
 from .batches import Batch, TrainingSet, prefetched
-from .captions import CaptionTable, caption_source
+from .caption_lengths import say_cuts
+from .captions import MODEL, CaptionSource, CaptionTable, caption_source, captioned
 from .checkpoint import CAPTIONS, NOTES, Notes, versions
 from .diffusion import Base, check_trainable, load_base, precision, save_pipeline, training_target, widen_unet
 from .errors import OutputError, RecipeError, Stopped
@@ -52,10 +53,12 @@ def finetune(recipe: Recipe, out: str | Path) -> Notes:
     source = open_source(
         recipe.dataset, split=recipe.split, image_column=recipe.image_column, label_column=recipe.label_column
     )
-    table = _captions(recipe, source)
+    captioner = _captioner(recipe)
     base = load_base(recipe.base)
     resolution = base.check_resolution(recipe.resolution or base.resolution)
     check_trainable(base.scheduler)
+    table = _captions(recipe, captioner, source)
+    say_cuts(table, source.class_names, base.tokenizer)
 
     base.to(accelerator.device)
     with accelerator.main_process_first():  # one process encodes, the others find it done
@@ -82,7 +85,7 @@ def finetune(recipe: Recipe, out: str | Path) -> Notes:
     run.train()
     notes = Notes(
         fingerprint=fingerprint(made_from),
-        recipe=_publishable(recipe, source, base, schedule),
+        recipe=_publishable(recipe, source, table, base, schedule),
         class_names=images.class_names,
         source=_described(source),
         base={"name": base.name, "revision": base.revision, "fingerprint": made_from["base"]},
@@ -330,20 +333,29 @@ def _described(source: Source) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _publishable(recipe: Recipe, source: Source, base: Base, schedule: Schedule) -> dict[str, Any]:
-    """The settings as run, without local paths."""
+def _publishable(
+    recipe: Recipe, source: Source, table: CaptionTable, base: Base, schedule: Schedule
+) -> dict[str, Any]:
+    """The settings as run, without local paths. A model that wrote the captions is named with its commit."""
     settings = recipe.to_dict(FINETUNE)
+    made_by = table.origin if recipe.captions == MODEL else {}
+    model = "@".join(filter(None, (made_by.get("model"), made_by.get("revision")))) or None
     captions = Path(recipe.captions).name if recipe.captions.endswith(".parquet") else recipe.captions
     return settings | {
-        "dataset": source.name, "base": base.name, "captions": captions, "max_train_steps": schedule.steps
+        "dataset": source.name, "base": base.name, "captions": captions, "caption_model": model,
+        "max_train_steps": schedule.steps,
     }  # fmt: skip
 
 
-def _captions(recipe: Recipe, source: Source) -> CaptionTable:
+def _captioner(recipe: Recipe) -> CaptionSource:
+    keep = recipe.pairing == "self" if recipe.keep_duplicates is None else recipe.keep_duplicates
+    return caption_source(recipe.captions, keep_duplicates=keep, recipe=recipe)
+
+
+def _captions(recipe: Recipe, captioner: CaptionSource, source: Source) -> CaptionTable:
     """The pool of every class; where each image goes with its own caption, no caption may be left out of it."""
-    if recipe.pairing == "self":
-        return caption_source(recipe.captions, keep_duplicates=True).table(source)
-    return caption_source(recipe.captions).table(source).limited(recipe.max_captions_per_class, recipe.seed)
+    table = captioned(captioner, source)
+    return table if recipe.pairing == "self" else table.limited(recipe.max_captions_per_class, recipe.seed)
 
 
 def _check_folder(out: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,14 +19,23 @@ from .diffusion import Guidance, is_hub_id, load_base, make_scheduler, precision
 from .errors import DataError, RecipeError
 from .hub_pull import locate
 from .methods import Method, Mvc, Pretrained
+from .processes import process_state
 from .progress import bar, is_main_process, say
 from .recipe import GENERATE, Recipe
 from .shards import Split, png
 from .source import open_source
 
+if TYPE_CHECKING:
+    from .hub_upload import Published
+
 
 def generate(
-    recipe: Recipe, model: str | Path, out: str | Path, *, watch: Callable[[Split], None] | None = None
+    recipe: Recipe,
+    model: str | Path,
+    out: str | Path,
+    *,
+    watch: Callable[[Split], None] | None = None,
+    published: Published | None = None,
 ) -> Split:
     """Make a synthetic data set from a fine-tuned checkpoint; goes on with what a killed call left.
 
@@ -37,15 +46,16 @@ def generate(
         out: gets `data/train-*.parquet`, `manifest.json` and a `README.md` that `load_dataset` understands.
         watch: called in the main process before the first shard, and whenever it has finished one of its own: the
             shards that are there then are whole.
+        published: where a local checkpoint is on the Hub, for the record.
 
     Raises:
         MvcError: for anything that the user can mend; whole shards are never lost.
     """
-    from accelerate import PartialState
-
-    state = PartialState()
+    state = process_state()
     watch = watch if watch and is_main_process() else _nobody
     studio = Studio.open(recipe, model, state)
+    if published:
+        studio.provenance["checkpoint"] |= {"name": published.repo_id, "revision": published.commit}
     labels, k = addresses(len(studio.notes.class_names), recipe.images_per_class)
     with state.main_process_first():  # the first process makes the folder ours, the others find it so
         split = Split(
@@ -64,10 +74,8 @@ def generate(
         with bar(rows, f"generating ({studio.method.name})", " images") as shown:
             for shard in mine:
                 with split.writer(shard) as spool:
-                    at = np.array(split.rows_of(shard))
                     shown.update(spool.rows)
-                    for first in range(spool.rows, len(at), recipe.batch_size):
-                        batch = at[first : first + recipe.batch_size]
+                    for batch in batches(split.rows_of(shard), recipe.batch_size, spool.rows):
                         spool.write(studio.rows(labels[batch], k[batch]))
                         shown.update(len(batch))
                 watch(split)
@@ -86,6 +94,12 @@ def addresses(classes: int, images_per_class: int) -> tuple[np.ndarray, np.ndarr
     """Labels and k of all rows, in order: k first, so that every shard holds every class."""
     k, labels = np.divmod(np.arange(classes * images_per_class), classes)
     return labels, k
+
+
+def batches(shard: range, size: int, done: int = 0) -> Iterator[np.ndarray]:
+    """The rows of a shard, batch by batch, after those that are done. No batch reaches over two shards."""
+    for first in range(done, len(shard), size):
+        yield np.array(shard[first : first + size])
 
 
 @dataclass
@@ -108,7 +122,7 @@ class Studio:
         notes = Notes.load(folder)
         table = load_captions(folder, notes.class_names)
         if recipe.method == "pretrained":
-            recipe = replace(recipe, base=_base_of(recipe, notes), coarse=0, fine=0)
+            recipe = replace(recipe, base=base_of(recipe, notes), coarse=0, fine=0)
             model = load_base(recipe.base)
         else:
             model = load_base(str(folder))
@@ -122,7 +136,7 @@ class Studio:
                 method: Method = Pretrained(recipe, model, text, shape)
                 dataset = None
             else:
-                source = _source_of(recipe, notes)
+                source = source_of(recipe, notes)
                 images = LatentBank.build(source, model, resolution=notes.resolution, max_broken=recipe.max_broken)
                 method = Mvc(recipe, model, text, images)
                 dataset = source.fingerprint
@@ -197,7 +211,7 @@ def _generators(seed: int, labels: np.ndarray, k: np.ndarray, device: torch.devi
     return [torch.Generator(device).manual_seed(int(s)) for s in seeds]
 
 
-def _source_of(recipe: Recipe, notes: Notes) -> Any:
+def dataset_of(recipe: Recipe, notes: Notes) -> str:
     """The data set of the condition images: the one given, or the one that the checkpoint names."""
     dataset, known = recipe.dataset, notes.source
     if not dataset:
@@ -205,6 +219,12 @@ def _source_of(recipe: Recipe, notes: Notes) -> Any:
         if not is_hub_id(dataset) and not dataset.startswith("torchvision:"):
             raise RecipeError(f"give --dataset: the checkpoint was trained on the local data set {dataset!r}")
         dataset += f"@{known['revision']}" if known["revision"] else ""
+    return dataset
+
+
+def source_of(recipe: Recipe, notes: Notes) -> Any:
+    """The condition images. Raises DataError where their classes are not those of the checkpoint."""
+    dataset, known = dataset_of(recipe, notes), notes.source
     columns = {name: getattr(recipe, name) or notes.recipe.get(name) for name in ("image_column", "label_column")}
     source = open_source(dataset, split=recipe.split, **columns)
     if tuple(source.class_names) != tuple(notes.class_names):
@@ -215,7 +235,8 @@ def _source_of(recipe: Recipe, notes: Notes) -> Any:
     return source
 
 
-def _base_of(recipe: Recipe, notes: Notes) -> str:
+def base_of(recipe: Recipe, notes: Notes) -> str:
+    """The base of `method: pretrained`: the one given, or the one that the checkpoint names."""
     name, revision = notes.base["name"], notes.base["revision"]
     if recipe.base:
         return recipe.base

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
 from tqdm import tqdm
 
@@ -32,3 +34,18 @@ def say(line: str) -> None:
     """One line that does not tear a progress bar apart."""
     if is_main_process():
         tqdm.write(line, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def without_client_bars() -> Iterator[None]:
+    """Without the bars of the Hub's client, which would tear ours apart, or be drawn by every process."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()

@@ -10,7 +10,9 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import re
 import typing
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,10 @@ from typing import Any
 from .errors import RecipeError
 from .texts import collapsed
 
-FINETUNE, GENERATE = "finetune", "generate"
+CAPTION, FINETUNE, GENERATE = "caption", "finetune", "generate"
 BOTH = (FINETUNE, GENERATE)
+CAPTIONED = (CAPTION, FINETUNE)
+ALL = (CAPTION, FINETUNE, GENERATE)
 
 
 def setting(
@@ -32,10 +36,15 @@ def setting(
     maximum: float | None = None,
     choices: tuple[str, ...] | None = None,
     identity: bool = True,
+    alias: str | None = None,
 ) -> Any:
-    """One setting. `identity` says whether it changes what comes out, or only how fast and where it is computed."""
+    """One setting. `identity` says whether it changes what comes out, or only how fast and where it is computed.
+
+    `alias` is another flag for it on the command line.
+    """
     limits = {"minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
-    return dataclasses.field(default=default, metadata={"help": help, "on": on, "identity": identity, **limits})
+    metadata = {"help": help, "on": on, "identity": identity, "alias": alias, **limits}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -48,18 +57,52 @@ class Recipe:
 
     # The data
     dataset: str = setting(
-        "", "Hub id (org/name[:config][@revision]), folder of class folders, Parquet, or torchvision:NAME", on=BOTH
+        "", "Hub id (org/name[:config][@revision]), folder of class folders, Parquet, or torchvision:NAME", on=ALL
     )
-    split: str = setting("train", "split of the data set", on=BOTH)
-    image_column: str | None = setting(None, "column of the images (found where only one fits)", on=BOTH)
-    label_column: str | None = setting(None, "column of the labels (found where only one fits)", on=BOTH)
+    split: str = setting("train", "split of the data set", on=ALL)
+    image_column: str | None = setting(None, "column of the images (found where only one fits)", on=ALL)
+    label_column: str | None = setting(None, "column of the labels (found where only one fits)", on=ALL)
     captions: str = setting(
         "template",
-        "where captions come from: template, 'template:a photo of a {}', column:NAME, or a captions Parquet",
+        "where captions come from: template, 'template:a photo of a {}', column:NAME, a captions Parquet, or blip2",
+        on=CAPTIONED,
+        alias="--captioner",
     )
     max_captions_per_class: int = setting(256, "keep at most this many captions of a class", minimum=1)
     resolution: int | None = setting(None, "side of the square training images (default: the base's own)", minimum=8)
-    max_broken: int = setting(10, "skip at most this many image files that cannot be read", minimum=0, on=BOTH)
+    max_broken: int = setting(10, "skip at most this many image files that cannot be read", minimum=0, on=ALL)
+
+    # A model that writes the captions (--captioner blip2). What it wrote stands for these settings in the identity of
+    # a run, so that a caption file and the captioner that made it are the same to everything that follows.
+    caption_model: str | None = setting(
+        None,
+        "BLIP-2, BLIP or another image-to-text model of transformers: a folder or Hub id[@revision] (default: "
+        "Salesforce/blip2-opt-2.7b)",
+        on=CAPTIONED,
+        identity=False,
+    )
+    captions_per_image: int = setting(
+        1,
+        "captions of each image: the first is the likeliest, the others are sampled",
+        minimum=1,
+        maximum=1000,
+        on=CAPTIONED,
+        identity=False,
+    )
+    caption_prompt: str = setting(
+        "", "what the model is asked, or goes on from (default: nothing)", on=CAPTIONED, identity=False
+    )
+    caption_max_new_tokens: int = setting(
+        30, "longest caption, in the model's tokens", minimum=1, maximum=500, on=CAPTIONED, identity=False
+    )
+    caption_batch_size: int = setting(16, "captions at a time", minimum=1, maximum=128, on=CAPTIONED, identity=False)
+    keep_duplicates: bool | None = setting(
+        None,
+        "keep equal captions of a class as often as they come (default: a caption file and --pairing self keep them, "
+        "mixing takes each once)",
+        on=CAPTIONED,
+        identity=False,
+    )
 
     # Algorithm 1
     coarse: int = setting(2, "P: coarse (row) copies of the mix", minimum=0, maximum=1024, on=BOTH)
@@ -118,7 +161,7 @@ class Recipe:
     shard_size: int = setting(1000, "rows of a Parquet shard", minimum=1, on=(GENERATE,))
 
     mixed_precision: str = setting("no", "arithmetic of the model", choices=("no", "fp16", "bf16"), on=BOTH)
-    seed: int = setting(0, "everything random follows from this number", minimum=0, maximum=2**63 - 1, on=BOTH)
+    seed: int = setting(0, "everything random follows from this number", minimum=0, maximum=2**63 - 1, on=ALL)
 
     def __post_init__(self) -> None:
         kinds = typing.get_type_hints(type(self))
@@ -131,30 +174,13 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
         """Raises RecipeError for an unknown key, with the nearest known one."""
-        known = [field.name for field in dataclasses.fields(cls)]
-        for key in values:
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
-                raise RecipeError(f"unknown setting {key!r}{hint}")
+        check_known(values, [field.name for field in dataclasses.fields(cls)])
         return cls(**values)
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
         """Read a recipe from YAML, or from JSON where the name ends in .json."""
-        import yaml
-
-        kind = "JSON" if Path(path).suffix == ".json" else "YAML"
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-            values = json.loads(text) if kind == "JSON" else yaml.safe_load(text)
-        except OSError as error:
-            raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
-        except (yaml.YAMLError, ValueError) as error:
-            raise RecipeError(f"{path} is not valid {kind}: {collapsed(str(error))}") from error
-        if not isinstance(values, dict):
-            raise RecipeError(f"{path} holds no settings: write one 'name: value' a line")
-        return cls.from_dict(values)
+        return cls.from_dict(read_settings(path))
 
     def to_dict(self, *stages: str) -> dict[str, Any]:
         """All settings, or those of the given stages, in the order of their declaration."""
@@ -194,9 +220,49 @@ def differing(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
     return ", ".join(f"{k} ({theirs.get(k)!r} → {mine.get(k)!r})" for k in names)
 
 
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """The settings of a recipe file by name, not yet checked. Raises RecipeError."""
+    try:
+        return parse_settings(Path(path).read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise RecipeError(f"{path} is not a recipe: it is not text in UTF-8") from error
+
+
+def parse_settings(text: str, name: str) -> dict[str, Any]:
+    """The settings in the text of a recipe: YAML, or JSON where its name ends in .json. Only plain values are built.
+
+    Raises:
+        RecipeError: it is neither, or holds no settings.
+    """
+    import yaml
+
+    kind = "JSON" if name.endswith(".json") else "YAML"
+    try:
+        values = json.loads(text) if kind == "JSON" else yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise RecipeError(f"{name} is not valid {kind}: {collapsed(str(error))}") from error
+    if not isinstance(values, dict):
+        raise RecipeError(f"{name} holds no settings: write one 'name: value' a line")
+    return values
+
+
+def check_known(names: Iterable[Any], known: Sequence[str]) -> None:
+    """Raises RecipeError for the first name that is not known, with the nearest one that is."""
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+            raise RecipeError(f"unknown setting {name!r}{hint}")
+
+
 def flag(name: str) -> str:
     """The command-line flag of a setting."""
     return "--" + name.replace("_", "-")
+
+
+_YAML_TEXT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+|[-+]?[0-9]*\.[0-9]*[eE][0-9]+")  # 5e-5: YAML 1.1 reads text
 
 
 def _converted(name: str, value: Any, kind: Any) -> Any:
@@ -206,6 +272,8 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
         return None
     wanted = next(k for k in kinds if k is not type(None))
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if wanted is float and isinstance(value, str) and _YAML_TEXT.fullmatch(value):
         return float(value)
     if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
         return value

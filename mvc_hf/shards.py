@@ -21,6 +21,7 @@ from .errors import OutputError
 from .recipe import differing, fingerprint
 
 MANIFEST = "manifest.json"
+MADE_FROM = b"mvc_hf_made_from"  # key of the metadata of a shard
 ROW_GROUP = 100  # rows that a writer holds in memory, and that a streaming reader fetches at a time
 
 
@@ -168,7 +169,9 @@ class Split:
         Leaving the block without an error makes the shard appear.
         """
         schema = features(self.class_names).arrow_schema
-        schema = schema.with_metadata({**(schema.metadata or {}), b"mvc_hf": self.fingerprint.encode()})
+        made_from = json.dumps(self.identity, sort_keys=True).encode()  # so that a shard can tell by itself
+        own = {b"mvc_hf": self.fingerprint.encode(), MADE_FROM: made_from}
+        schema = schema.with_metadata({**(schema.metadata or {}), **own})
         path = self.path(shard)
         with Spool(path.with_name(f".{path.name}.spool"), schema) as spool:
             yield spool

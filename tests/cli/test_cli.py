@@ -95,7 +95,7 @@ def test_caption_finetune_generate(capsys, photos, tiny_base, tmp_path):
         (["finetune", "x", "-o", "y", "--coarse", "-1"], 1, "--coarse is -1; it must be at least 0"),
         (["generate", "./none", "-o", "y"], 1, "mvc.json"),
         (["caption", "./none", "-o", "y.parquet"], 1, "no such folder or file"),
-        (["caption", "PHOTOS", "-o", "y.parquet", "--captioner", "blip2"], 1, "column:NAME"),
+        (["caption", "PHOTOS", "-o", "y.parquet", "--captioner", "blip2"], 1, "blip2-opt-2.7b from the Hub"),
     ],
 )
 def test_bad_input(capsys, monkeypatch, tmp_path, photos, arguments, code, says):

@@ -7,22 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mvc_hf.caption_table import CaptionTable, already_written, with_prefix
 from mvc_hf.captions import (
     TEMPLATES,
-    CaptionTable,
     ColumnCaptions,
     FileCaptions,
     TemplateCaptions,
     caption_source,
-    with_prefix,
+    captioned,
+    origin,
 )
-from mvc_hf.errors import DataError, OutputError, RecipeError
+from mvc_hf.errors import DataError, ModelError, OutputError, RecipeError
 
 
 class Pets:
     """As much of a Source as captions need."""
 
-    name = "pets"
+    name, revision, fingerprint = "pets", None, "f00d"
     class_names = ("cat", "T-shirt/top")
     labels = np.array([1, 0, 0, 1])
 
@@ -315,7 +316,7 @@ def test_duplicates_are_kept_where_asked(tmp_path):
 @pytest.mark.parametrize(
     "spec, error, match",
     [
-        ("blip2", RecipeError, "'blip2' is not available in this version; use column:NAME, template or a captions"),
+        ("blip2", ModelError, "cannot get the captioning model Salesforce/blip2-opt-2.7b from the Hub"),
         ("blip3", RecipeError, "unknown captioner 'blip3'; use column:NAME"),
         ("column:", RecipeError, "unknown captioner 'column:'"),
         ("", RecipeError, "unknown captioner ''"),
@@ -326,3 +327,45 @@ def test_duplicates_are_kept_where_asked(tmp_path):
 def test_caption_source_refuses(spec, error, match):
     with pytest.raises(error, match=match):
         caption_source(spec)
+
+
+# --- where they come from
+
+
+def test_a_table_knows_its_origin(tmp_path):
+    pets = Pets(text=["red", "asleep", None, "red"])
+    table = captioned(ColumnCaptions("text"), pets)
+    assert table.origin == {
+        "captioner": "column:text",
+        "keep_duplicates": False,
+        "dataset": {"name": "pets", "revision": None, "fingerprint": "f00d"},
+    }
+    assert table.limited(1).origin == table.origin
+    path = tmp_path / "captions.parquet"
+    table.save(path)
+    assert captioned(FileCaptions(path), pets).origin == table.origin  # a file says what made it
+    CaptionTable.build([0, 1], ["a", "b"], [-1, -1]).save(path)
+    made_by = captioned(FileCaptions(path), pets).origin
+    assert made_by["captioner"] == "captions.parquet" and len(made_by["content"]) == 32
+    assert str(tmp_path) not in str(made_by)
+    assert captioned(TemplateCaptions(("a {}",)), pets).origin["templates"] == ["a {}"]
+
+
+@pytest.mark.parametrize("noted", ["{", "3", '"x"', "null"])
+def test_notes_of_others_are_no_origin(tmp_path, noted):
+    path = tmp_path / "captions.parquet"
+    table = pa.table({"label": [0], "caption": ["a"]}).replace_schema_metadata({"mvc_hf": noted})
+    pq.write_table(table, path)
+    assert CaptionTable.load(path).origin is None
+
+
+def test_already_written(tmp_path):
+    path, made_from = tmp_path / "captions.parquet", origin(TemplateCaptions(("a {}",)), Pets())
+    assert not already_written(path, made_from)
+    captioned(TemplateCaptions(("a {}",)), Pets()).save(path)
+    assert already_written(path, made_from)
+    with pytest.raises(OutputError, match=r"these differ: templates \(\['a \{\}'\] → \['the \{\}'\]\)"):
+        already_written(path, origin(TemplateCaptions(("the {}",)), Pets()))
+    path.write_text("label,caption")
+    with pytest.raises(OutputError, match="does not say what made it"):
+        already_written(path, made_from)

@@ -229,7 +229,7 @@ def test_bf16(recipe, tmp_path):
         ({"resolution": 30}, RecipeError, "multiple of 4"),
         ({"dataset": "./nowhere"}, DataError, "no such folder or file: './nowhere'"),
         ({"captions": "column:text"}, DataError, "photos"),
-        ({"captions": "blip2"}, RecipeError, "blip2"),
+        ({"captions": "blip3"}, RecipeError, "blip3"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_made(recipe, tmp_path, settings, error, says):

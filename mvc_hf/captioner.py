@@ -1,0 +1,305 @@
+"""Captioning a data set with a model: which pictures, in which batches, on which process, and what is kept.
+
+The captions of some consecutive images, about 128, are a piece: a small file in the cache, under a fingerprint of
+everything that decides what the model says. After every batch its piece is written anew, under a temporary name, and
+renamed. So a killed run loses one batch, several processes share the pieces, and a second run captions nothing.
+
+What is promised: a caption is a function of its image, the model and (if it is not the first one of its image) of the
+seed, the row and its number. It is the same bit for bit for any number of processes and any point of resuming, on
+machines of one kind. Another batch size or kind of machine sums in another order: where two words are all but equally
+likely to the model, the other one may come.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from .caches import cache_root
+from .caption_models import CaptionModel, Weights, draws_of, precision_on
+from .caption_table import CaptionTable, with_prefix
+from .captions import MODEL
+from .errors import DataError, OutputError, Stopped
+from .interrupt import Interruption
+from .processes import process_state
+from .progress import bar, say
+from .recipe import Recipe, fingerprint
+
+if TYPE_CHECKING:
+    from .source import Source
+
+DEFAULT_MODEL = "Salesforce/blip2-opt-2.7b"
+PIECE = 128  # captions of one file, as far as those of one image are not more; also the limit of a batch
+MAX_WORKERS = 8  # threads that decode pictures
+
+
+@dataclass(frozen=True)
+class ModelCaptions:
+    """Captions by a model of transformers. The arguments are the settings of `Recipe` of like names."""
+
+    weights: Weights
+    captions_per_image: int = 1
+    prompt: str = ""
+    max_new_tokens: int = 30
+    batch_size: int = 16
+    seed: int = 0
+    max_broken: int = 10
+    keep_duplicates: bool = False
+
+    @classmethod
+    def of(cls, recipe: Recipe, keep_duplicates: bool) -> ModelCaptions:
+        """Finds the model, so that a wrong name is an error before anything else is done."""
+        with process_state().main_process_first():  # one process fetches
+            weights = Weights.locate(recipe.caption_model or DEFAULT_MODEL)
+        return cls(
+            weights, recipe.captions_per_image, recipe.caption_prompt, recipe.caption_max_new_tokens,
+            recipe.caption_batch_size, recipe.seed, recipe.max_broken, keep_duplicates,
+        )  # fmt: skip
+
+    def origin(self) -> dict[str, Any]:
+        return {"captioner": MODEL, **self._made_from, "keep_duplicates": self.keep_duplicates}
+
+    @property
+    def _made_from(self) -> dict[str, Any]:
+        """Everything that decides what the model says, besides the pictures."""
+        return {
+            **self.weights.identity,
+            "prompt": self.prompt,
+            "max_new_tokens": self.max_new_tokens,
+            "captions_per_image": self.captions_per_image,
+            "seed": self.seed if self.captions_per_image > 1 else None,
+            "precision": str(precision_on(process_state().device, self.weights.config)).removeprefix("torch."),
+        }
+
+    def table(self, source: Source) -> CaptionTable:
+        """Caption every image once, or find it captioned. On several processes all of them must call it.
+
+        Raises:
+            DataError: more than `max_broken` images cannot be read, or a class has none left.
+            ModelError: the model cannot be loaded, or cannot caption.
+            Stopped: by Ctrl-C or SIGTERM; what was captioned is kept.
+        """
+        state = process_state()
+        key = fingerprint({**self._made_from, "source": source.fingerprint})
+        pieces = Pieces(cache_root() / f"captions-{key}", len(source), self.captions_per_image)
+        with contextlib.ExitStack() as held:
+            if state.is_main_process:  # another run of the same captions waits, and then finds them made
+                held.enter_context(FileLock(pieces.folder / "lock"))
+            state.wait_for_everyone()
+            missing = pieces.missing()
+            state.wait_for_everyone()  # all have to look before the first one writes
+            mine = missing[state.process_index :: state.num_processes]
+            if mine:
+                self._caption(source, pieces, mine, state)
+            state.wait_for_everyone()
+        return self._collected(source, pieces)
+
+    def _caption(self, source: Source, pieces: Pieces, mine: list[int], state: Any) -> None:
+        say(f"captioning with {self.weights.name}")
+        model = CaptionModel(self.weights, state.device, self.prompt)
+        open_pieces = [pieces.read(number) for number in mine]
+        with (
+            Interruption("the captions made so far are kept") as interruption,
+            bar(sum(piece.total for piece in open_pieces), "captioning", " captions") as shown,
+        ):
+            shown.update(sum(len(piece.captions) for piece in open_pieces))
+            rows = np.concatenate([piece.missing_rows() for piece in open_pieces])
+            broken: dict[str, str] = {}
+            pictures = _Ahead(source, model, rows, self.batch_size, _workers(state))
+            with pictures:
+                for piece in open_pieces:
+                    while not piece.is_whole():
+                        shown.update(self._next_batch(piece, model, pictures))
+                        broken |= piece.broken
+                        self._check_broken(broken)
+                        pieces.write(piece)
+                        if interruption.requested:
+                            raise Stopped("stopped; the same command goes on with the other images")
+        del model, pictures
+        gc.collect()  # the GPU's memory is for what comes after
+        if state.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _next_batch(self, piece: Piece, model: CaptionModel, pictures: _Ahead) -> int:
+        """Caption the next items of a piece; an item is a caption to be made, (row, number). Returns how many."""
+        first = len(piece.captions)
+        items = np.arange(first, min(first + self.batch_size, piece.total))
+        rows, numbers = piece.first_row + items // piece.per_image, items % piece.per_image
+        found: list[str | None] = [None] * len(items)
+        prepared = [pictures.of(row) for row in rows.tolist()]
+        for row, picture in zip(rows.tolist(), prepared):
+            if isinstance(picture, DataError):
+                piece.broken[str(row)] = str(picture)
+        good = [i for i, picture in enumerate(prepared) if not isinstance(picture, DataError)]
+        if good:
+            draws = draws_of(self.seed, rows[good], numbers[good], self.max_new_tokens)
+            captions = model.captions([prepared[i] for i in good], draws, self.max_new_tokens)
+            for i, caption in zip(good, captions):
+                found[i] = caption
+        piece.captions += found
+        return len(items)
+
+    def _check_broken(self, broken: dict[str, str]) -> None:
+        if len(broken) > self.max_broken:
+            raise DataError(
+                f"{len(broken)} images cannot be read, over the limit of --max-broken {self.max_broken}; the first: "
+                f"{next(iter(broken.values()))}"
+            )
+
+    def _collected(self, source: Source, pieces: Pieces) -> CaptionTable:
+        """All pieces as one table, with the class names in front, and a word on what is missing or empty."""
+        labels, captions, rows, broken, empty = [], [], [], {}, 0
+        for number in range(pieces.count):
+            piece = pieces.read(number)
+            if not piece.is_whole():
+                raise OutputError(
+                    f"{pieces.folder} lacks the captions of other processes: let MVC_HF_CACHE name a folder that all "
+                    "machines share"
+                )
+            broken |= piece.broken
+            for item, caption in enumerate(piece.captions):
+                if caption is not None:
+                    row = piece.first_row + item // piece.per_image
+                    empty += not caption
+                    rows.append(row)
+                    labels.append(int(source.labels[row]))
+                    captions.append(with_prefix(source.class_names[labels[-1]], caption))
+        self._check_broken(broken)
+        if broken:
+            errors = "; ".join(list(broken.values())[:3])
+            say(f"skipped {len(broken)} of {len(source)} images that cannot be read: {errors}")
+        if empty:
+            say(f"{empty} of {len(captions)} captions are empty: the class name stands alone there")
+        options = {"num_classes": len(source.class_names), "keep_duplicates": self.keep_duplicates}
+        return CaptionTable.build(labels, captions, rows, **options).check_every_class(source.class_names)
+
+
+@dataclass
+class Piece:
+    """The captions of a range of rows, as far as they are made.
+
+    Attributes:
+        captions: what the model said, without prefix; item i is caption i % per_image of row first_row + i //
+            per_image; None for an image that cannot be read.
+        broken: row → why it cannot be read.
+    """
+
+    number: int
+    first_row: int
+    rows: int
+    per_image: int
+    captions: list[str | None] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return self.rows * self.per_image
+
+    def is_whole(self) -> bool:
+        return len(self.captions) == self.total
+
+    def missing_rows(self) -> np.ndarray:
+        """Rows that still lack a caption."""
+        return np.arange(self.first_row + len(self.captions) // self.per_image, self.first_row + self.rows)
+
+
+@dataclass
+class Pieces:
+    """The pieces of a data set, files of one folder of the cache."""
+
+    folder: Path
+    rows: int
+    per_image: int
+
+    def __post_init__(self) -> None:
+        self.rows_of_piece = max(1, PIECE // self.per_image)
+        self.count = -(-self.rows // self.rows_of_piece)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def missing(self) -> list[int]:
+        """The pieces that are not whole."""
+        return [number for number in range(self.count) if not self.read(number).is_whole()]
+
+    def read(self, number: int) -> Piece:
+        """A piece as far as it is made."""
+        first = number * self.rows_of_piece
+        empty = Piece(number, first, min(self.rows_of_piece, self.rows - first), self.per_image)
+        try:
+            return Piece(**json.loads(self._path(number).read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):  # not begun, or damaged by a crash of the machine
+            return empty
+
+    def write(self, piece: Piece) -> None:
+        path = self._path(piece.number)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(asdict(piece)), encoding="utf-8")
+        os.replace(temporary, path)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.json"
+
+
+class _Ahead:
+    """Prepared pictures of some rows, asked for in order; the next ones are decoded while the model works.
+
+    At most two batches wait, however many rows there are. With no workers each is decoded when it is asked for.
+    """
+
+    def __init__(self, source: Source, model: CaptionModel, rows: np.ndarray, batch_size: int, workers: int):
+        self._source, self._model, self._rows = source, model, iter(rows.tolist())
+        self._pool = ThreadPoolExecutor(workers, "mvc-hf-decode") if workers else None
+        self._limit = max(2 * batch_size, workers)
+        self._waiting: deque[tuple[int, Any]] = deque()
+        self._last: tuple[int, Any] = (-1, None)
+
+    def __enter__(self) -> _Ahead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def of(self, row: int) -> Any:
+        """The picture of a row; the last one may be asked for again. A DataError, returned, where there is none."""
+        if self._last[0] != row:
+            self._last = self._next() if self._pool else (next(self._rows), self._prepare(row))
+            assert self._last[0] == row, "rows are asked for in another order than announced"
+        return self._last[1]
+
+    def _next(self) -> tuple[int, Any]:
+        while len(self._waiting) < self._limit and (row := next(self._rows, None)) is not None:
+            self._waiting.append((row, self._pool.submit(self._prepare, row)))
+        row, picture = self._waiting.popleft()
+        return row, picture.result()
+
+    def _prepare(self, row: int) -> Any:
+        try:
+            image = self._source.image(row)
+        except DataError as error:
+            return error
+        try:
+            return self._model.prepare(image)
+        except DataError as error:  # of a picture, not of a row
+            return DataError(f"{self._source.describe_row(row)}: {error}")
+
+
+def _workers(state: Any) -> int:
+    """Threads that decode. On a CPU only cores that the model leaves free count, and one of them is left to others:
+    a single thread that had to share its core made captioning a quarter slower, since the model waited for it.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = cores // state.num_processes
+    if state.device.type == "cpu":
+        return max(0, min(MAX_WORKERS, share - torch.get_num_threads() - 1))
+    return max(1, min(MAX_WORKERS, share))

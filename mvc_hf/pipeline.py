@@ -1,0 +1,234 @@
+"""A whole run from one file: caption, fine-tune, generate, push. Every stage goes on where the last call left it.
+
+The file holds the settings of all commands under the names of their flags. What the stages do is in their own modules;
+here is only their order, and what one hands to the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import typing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .errors import RecipeError
+from .recipe import Recipe, check_known, flag, read_settings
+
+CHECKPOINT, SYNTHETIC, CAPTIONS = "checkpoint", "synthetic", "captions.parquet"  # in the output folder
+ALIASES = {f.metadata["alias"][2:]: f.name for f in dataclasses.fields(Recipe) if f.metadata["alias"]}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A recipe, and the few settings that belong to a run as a whole.
+
+    Attributes:
+        output: folder that gets captions.parquet, checkpoint/ and synthetic/.
+        model: a checkpoint that is there, as folder or Hub id[@revision]; nothing is captioned or fine-tuned then.
+        push_to_hub: publish the checkpoint and the data set.
+        hub_model_id, hub_dataset_id: where; by default the user's name and that of the output folder, with
+            "-synthetic" behind it for the data set.
+        private: for repositories that have to be made.
+
+    Raises:
+        RecipeError: two settings are at odds, or one is of a wrong type.
+    """
+
+    recipe: Recipe
+    output: str = ""
+    model: str = ""
+    push_to_hub: bool = False
+    hub_model_id: str | None = None
+    hub_dataset_id: str | None = None
+    private: bool = False
+
+    def __post_init__(self) -> None:
+        for name, kind in _own().items():
+            wanted = typing.get_args(kind) or (kind,)
+            if not isinstance(getattr(self, name), wanted):
+                raise RecipeError(f"{flag(name)} takes a value of type {wanted[0].__name__}, not {getattr(self, name)!r}")
+        for name in ("hub_model_id", "hub_dataset_id", "private"):
+            if getattr(self, name) and not self.push_to_hub:
+                raise RecipeError(f"{name} goes with push_to_hub: give both, or neither")
+        if self.model and self.hub_model_id:
+            raise RecipeError("model and hub_model_id are at odds: a checkpoint that is there already is not pushed")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Pipeline:
+        """Read YAML, or JSON where the name ends in .json.
+
+        Raises:
+            RecipeError: it cannot be read, has a key that is not known (the nearest one is named), or a bad value.
+        """
+        return cls.from_dict(read_settings(path))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Pipeline:
+        """Settings by the names of their flags, with dashes or underscores."""
+        recipe_names = [field.name for field in dataclasses.fields(Recipe)]
+        found: dict[str, Any] = {}
+        for key, value in values.items():
+            name = str(key).replace("-", "_")
+            name = ALIASES.get(name, name)
+            if name in found:
+                raise RecipeError(f"{name} is given twice, the second time as {key!r}: keep one of them")
+            found[name] = value
+        check_known(found, [*_own(), *recipe_names])
+        recipe = Recipe(**{name: value for name, value in found.items() if name in recipe_names})
+        return cls(recipe, **{name: value for name, value in found.items() if name not in recipe_names})
+
+    @property
+    def folder(self) -> Path:
+        """The output folder. Raises RecipeError where none is given."""
+        if not self.output:
+            raise RecipeError("no output folder: give it in the recipe (output: my-run), or with -o")
+        return Path(self.output)
+
+    @property
+    def checkpoint(self) -> str:
+        """What is generated from."""
+        return self.model or str(self.folder / CHECKPOINT)
+
+    def check(self) -> None:
+        """Raises RecipeError where something is missing that some stage will need."""
+        _ = self.folder
+        if not self.model and not self.recipe.dataset:
+            raise RecipeError("no data set: give it in the recipe (dataset: a folder, Parquet or Hub id)")
+        if not self.model and not self.recipe.base:
+            raise RecipeError("no base model: give it in the recipe (base: a folder or Hub id), or a model that is there")
+
+    def run(self) -> list[str]:
+        """All stages, one after the other; what is finished is not done again. On several processes all call it.
+
+        Returns:
+            A line for each thing that was made.
+
+        Raises:
+            MvcError: for anything that the user can mend; nothing that was done is lost.
+        """
+        self.check()
+        hub_model, hub_dataset = self._push_targets()
+        lines, published = [], None
+        if not self.model:
+            lines += [self._caption(), self._finetune()]
+            _free_memory()
+            if hub_model:
+                from .hub import push_folder
+
+                published = push_folder(self.folder / CHECKPOINT, hub_model, "model", private=self.private)
+                lines.append(str(published))
+        return lines + self._generate(hub_dataset, published)
+
+    def _push_targets(self) -> tuple[str | None, str | None]:
+        """The repositories of checkpoint and data set, found fit for it before anything is spent; None for neither."""
+        from .progress import is_main_process
+
+        if not self.push_to_hub or not is_main_process():
+            return None, None
+        from .hub import check_push
+
+        options = {"private": self.private}
+        folder = self.folder.resolve()
+        model = None if self.model else check_push(self.hub_model_id, "model", folder=folder, **options)
+        default = folder.with_name(f"{folder.name}-{SYNTHETIC}")
+        return model, check_push(self.hub_dataset_id, "dataset", folder=default, **options)
+
+    def _caption(self) -> str:
+        if _is_file(self.recipe):
+            return f"{self.recipe.captions}: captions as they are"
+        self._check_base()  # a captioner may work for hours
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return write_captions(self.recipe, self.folder / CAPTIONS)
+
+    def _finetune(self) -> str:
+        from .finetune import finetune
+
+        recipe = self.recipe if _is_file(self.recipe) else from_file(self.recipe, self.folder / CAPTIONS)
+        notes = finetune(recipe, self.folder / CHECKPOINT)
+        steps, images, classes = notes.training["steps"], notes.training["images"], len(notes.class_names)
+        return f"{self.folder / CHECKPOINT}: fine-tuned {steps} steps on {images} images of {classes} classes"
+
+    def _generate(self, repository: str | None, published: Any) -> list[str]:
+        from .generate import generate
+        from .hub import Stream
+
+        out = self.folder / SYNTHETIC
+        with contextlib.ExitStack() as stack:
+            stream = stack.enter_context(Stream(repository, out, private=self.private)) if repository else None
+            watch = stream.look if stream else None
+            split = generate(self.recipe, self.checkpoint, out, watch=watch, published=published)
+            line = f"{out}: {split.rows} images of {len(split.class_names)} classes in {split.count} shards"
+            return [line, str(stream.finish())] if stream else [line]
+
+    def _check_base(self) -> None:
+        """Whether fine-tuning can begin, as far as that shows without the data."""
+        from .diffusion import check_trainable, load_base, precision
+
+        precision(self.recipe.mixed_precision)
+        base = load_base(self.recipe.base)
+        base.check_resolution(self.recipe.resolution or base.resolution)
+        check_trainable(base.scheduler)
+
+
+def write_captions(recipe: Recipe, path: Path) -> str:
+    """The captions of a data set as a Parquet file, unless they are there. On several processes all call it.
+
+    Returns:
+        A line on what was made.
+
+    Raises:
+        MvcError: the data or the captioner cannot be used, or something else is at `path`.
+    """
+    from .caption_lengths import say_cuts
+    from .caption_table import CaptionTable, already_written
+    from .captions import caption_source, origin
+    from .processes import process_state
+    from .progress import is_main_process, say
+    from .source import open_source
+
+    keep = recipe.keep_duplicates is not False  # in the file; fine-tuning leaves out what it does not want
+    captioner = caption_source(recipe.captions, keep_duplicates=keep, recipe=recipe)
+    columns = {"image_column": recipe.image_column, "label_column": recipe.label_column}
+    source = open_source(recipe.dataset, split=recipe.split, **columns)
+    made_from = origin(captioner, source)
+    written = already_written(path, made_from)
+    process_state().wait_for_everyone()  # all look before the first one writes
+    if written:
+        say(f"{path} is finished already; nothing to do")
+        table = CaptionTable.load(path, source.class_names)
+    else:
+        table = replace(captioner.table(source), origin=made_from)
+        say_cuts(table, source.class_names)
+        if is_main_process():
+            table.save(path)
+    process_state().wait_for_everyone()
+    return f"{path}: {len(table)} captions of {len(source.class_names)} classes"
+
+
+def from_file(recipe: Recipe, captions: Path) -> Recipe:
+    """The recipe with captions that are written already; what would make them again means nothing any more."""
+    plain = Recipe()
+    asked = {name: getattr(plain, name) for name in ("caption_model", "caption_prompt", "captions_per_image")}
+    return replace(recipe, captions=str(captions), **asked)
+
+
+def _is_file(recipe: Recipe) -> bool:
+    return recipe.captions.endswith(".parquet") and recipe.captions.partition(":")[0] not in ("template", "column")
+
+
+def _own() -> dict[str, Any]:
+    """The settings of a run as a whole, with their types."""
+    hints = typing.get_type_hints(Pipeline)
+    return {field.name: hints[field.name] for field in dataclasses.fields(Pipeline) if field.name != "recipe"}
+
+
+def _free_memory() -> None:
+    """The optimizer's state is gone: what comes next may have its memory."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,44 @@
+"""The processes of `accelerate launch` or torchrun."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+
+def process_state() -> Any:
+    """accelerate's `PartialState`: which process this is, of how many, and its device.
+
+    On a machine without an accelerator it has to be told so: by itself it takes each process for the only one there,
+    so that all of them do everything and none waits.
+    """
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
+
+    several = os.environ.get("WORLD_SIZE", "1") != "1"
+    alone = several and not torch.accelerator.is_available()
+    return PartialState(cpu=alone or parse_flag_from_env("ACCELERATE_USE_CPU"))
+
+
+class Alone:
+    """Stands in for `PartialState` where this process works by itself, whatever others there are: nobody waits for it.
+
+    Attributes:
+        device: the one that a launcher gave this process.
+    """
+
+    def __init__(self) -> None:
+        import torch
+        from accelerate.utils import parse_flag_from_env
+
+        found = None if parse_flag_from_env("ACCELERATE_USE_CPU") else torch.accelerator.current_accelerator(True)
+        several = found is not None and torch.accelerator.device_count() > 1
+        index = int(os.environ.get("LOCAL_RANK", "0")) if several else None
+        self.device = torch.device("cpu") if found is None else torch.device(found.type, index)
+
+    @contextlib.contextmanager
+    def main_process_first(self) -> Iterator[None]:
+        yield
