@@ -95,7 +95,7 @@ def _side_by_side(jobs: Sequence[Sequence[str]]) -> Iterator[None]:
     if not jobs:
         return
     workers = min(len(jobs), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet)
     try:
         running: list[Future[None]] = [pool.submit(_train, list(flags)) for flags in jobs]
         for done in as_completed(running):
@@ -104,15 +104,19 @@ def _side_by_side(jobs: Sequence[Sequence[str]]) -> Iterator[None]:
         pool.shutdown(cancel_futures=True)
 
 
-def _train(flags: list[str]) -> None:
-    """One run, in a process of its own."""
+def _quiet() -> None:
+    """One bar tells of all the runs."""
     import datasets
-
-    from . import small_train
-    from .timm_train import train
 
     be_silent()
     datasets.disable_progress_bars()
+
+
+def _train(flags: list[str]) -> None:
+    """One run."""
+    from . import small_train
+    from .timm_train import train
+
     train(small_train.__file__, flags)
     result = Path(flags[flags.index("--output") + 1])
     result.with_suffix(".flags").write_text(json.dumps(flags) + "\n", encoding="utf-8")
@@ -156,7 +160,7 @@ def demo_trial(out: Path, real: Path, test: Path) -> dict[str, list[float]]:
             "--num-classes",
             "10",
             "--epochs",
-            "48",
+            "64",
         ),
         seeds=(0, 1, 2),
     )
