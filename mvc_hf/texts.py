@@ -12,7 +12,7 @@ def collapsed(text: str) -> str:
 
 def one_line(text: str) -> str:
     """The text with everything escaped that does not print, such as a newline in a file's name."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def some(names: Iterable[str], limit: int = 5) -> str:

@@ -140,6 +140,7 @@ class MixedDataset(Dataset):
         if own is not None and transform is not None:
             raise RecipeError("the real data set has a transform of its own: give one there or here, not both")
         self.real, self.synthetic, self.schedule, self.length = real, synthetic, schedule, length
+        self._first_synthetic = len(real)  # asked for with every image, and a data set may take long to say
         self._real_transforms_itself = own is not None
         self.transform = own if transform is None else transform
         self._mode = image_mode or _mode_of(real)
@@ -172,12 +173,12 @@ class MixedDataset(Dataset):
 
     def __getitem__(self, slot: int) -> tuple[Any, int]:
         sample = int(self.samples()[slot])
-        if sample < len(self.real):
+        if sample < self._first_synthetic:
             image, label, *_ = self.real[sample]
             if self._real_transforms_itself:
                 return image, label
         else:
-            i = sample - len(self.real)
+            i = sample - self._first_synthetic
             image, label = self.synthetic.image(i), int(self.synthetic.labels[i])
             if image.mode != self._mode:
                 image = image.convert(self._mode)
