@@ -11,7 +11,8 @@ import click
 from .. import __version__
 from ..errors import MvcError
 
-COMMANDS = ("demo", "caption", "finetune", "generate", "push", "train", "run")  # in the order in which a person meets them
+# In the order in which a person meets them.
+COMMANDS = ("demo", "caption", "finetune", "preview", "generate", "push", "train", "plan", "run", "replay")
 FILES = {"run": "run_recipe"}  # where a command's file has another name: `run` is the function below
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 
+from . import mixing
 from .caches import cache_root
 from .captions import CaptionTable
 from .errors import DataError
@@ -67,6 +68,10 @@ class TextBank:
         array, _ = _encoded_once("text", made_from, shape, encode)
         tensor = _as_tensor(array)
         return cls(table, tensor[:-1], tensor[-1])
+
+    def mixed(self, plans: mixing.MixPlans) -> torch.Tensor:
+        """ẽ of some mixes, float32 (B, m, d)."""
+        return mixing.apply(self.embeddings, plans).float()
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,8 @@ class LatentBank:
         seen.check(len(source))
         labels = np.array(source.labels)
         labels[list(seen.broken)] = -1
-        empty = [n for c, n in enumerate(source.class_names) if not (labels == c).any()]
+        counts = np.bincount(labels[labels >= 0], minlength=len(source.class_names))
+        empty = [source.class_names[c] for c in np.flatnonzero(counts == 0)]
         if empty:
             raise DataError(
                 f"no image can be read of the class {', '.join(map(repr, empty[:5]))}: repair or remove it"
@@ -140,7 +146,8 @@ class LatentBank:
     @cached_property
     def members(self) -> list[np.ndarray]:
         """Source rows of each class, in order."""
-        return [np.flatnonzero(self.labels == c) for c in range(len(self.class_names))]
+        order = np.argsort(self.labels, kind="stable")
+        return np.split(order, np.searchsorted(self.labels[order], np.arange(len(self.class_names) + 1)))[1:-1]
 
     def mode(self, rows: np.ndarray) -> torch.Tensor:
         """e_I of some rows: the posterior's mode, unscaled, float32 (B, C, h, w)."""
@@ -150,6 +157,22 @@ class LatentBank:
         """A sample of the posterior of some rows, unscaled, float32 (B, C, h, w)."""
         mean, std = self.moments[torch.from_numpy(rows)].float().unbind(1)
         return mean + std * noise
+
+
+def moments_of(source: Source, rows: Iterable[int], base: Base, resolution: int) -> torch.Tensor:
+    """Latent moments of a few images as a bank holds them, but in none: float16 (n, 2, C, h, w).
+
+    Raises:
+        DataError: one of them cannot be read.
+    """
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        pictures = list(pool.map(lambda row: _try_image(source, row, resolution), rows))
+    broken = [picture.error for picture in pictures if picture.pixels is None]
+    if broken:
+        raise DataError(broken[0])
+    pixels = torch.stack([picture.pixels for picture in pictures])
+    parts = [torch.stack(base.encode_images(part), dim=1) for part in pixels.split(IMAGE_BATCH)]
+    return torch.cat(parts).half().cpu()
 
 
 @dataclass

@@ -19,6 +19,7 @@ from .bank import LatentBank, TextBank
 from .recipe import Recipe
 
 HELD_OUT_K = 1 << 41  # the looks at kept-aside images have numbers that no sample of a run reaches
+KEPT_ASIDE_FROM = 10  # images of a class: smaller ones are too dear
 EPSILON, POSTERIOR = 0, 1  # the two noises of a sample
 
 
@@ -166,7 +167,7 @@ def prefetched(training_set: TrainingSet, numbers: Iterator[np.ndarray]) -> Iter
 
 def _keep_aside(rows: np.ndarray, fraction: float, seed: int, label: int) -> np.ndarray:
     """A random share of a class, at least one image where it has ten; nothing of smaller classes."""
-    if fraction == 0 or len(rows) < 10:
+    if fraction == 0 or len(rows) < KEPT_ASIDE_FROM:
         return rows[:0]
     keys = words(seed, Stream.HOLD_OUT, label, rows, 1)[:, 0]
     return rows[np.argsort(keys, kind="stable")[: max(1, round(fraction * len(rows)))]]

@@ -30,6 +30,7 @@ class Notes:
         grey: whether all of them have a single channel.
         training: steps done, and the last losses.
         versions: of this package and the libraries that it stands on.
+        images_of_class: real images of each class that could be read; None in notes of older versions.
     """
 
     fingerprint: str
@@ -42,6 +43,7 @@ class Notes:
     grey: bool
     training: dict[str, Any]
     versions: dict[str, str]
+    images_of_class: tuple[int, ...] | None = None
     format: int = 1
 
     def save(self, folder: Path) -> None:
@@ -57,7 +59,8 @@ class Notes:
             size = values["native_size"]
             values |= {"class_names": tuple(values["class_names"]), "native_size": tuple(size) if size else None}
             if values["format"] == 1:
-                return cls(**values)
+                counts = values.pop("images_of_class", None)
+                return cls(**values, images_of_class=None if counts is None else tuple(counts))
         except FileNotFoundError as error:
             raise ModelError(f"{folder} has no {NOTES}: it is not a checkpoint of mvc-hf finetune") from error
         except (json.JSONDecodeError, KeyError, TypeError) as error:

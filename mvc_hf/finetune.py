@@ -15,13 +15,14 @@ import torch
 import torch.nn.functional as F
 
 from .bank import LatentBank, TextBank
-from .batches import Batch, TrainingSet, prefetched
+from .batches import KEPT_ASIDE_FROM, Batch, TrainingSet, prefetched
 from .caption_lengths import say_cuts
 from .captions import MODEL, CaptionSource, CaptionTable, caption_source, captioned
 from .checkpoint import CAPTIONS, NOTES, Notes, versions
 from .diffusion import Base, check_trainable, load_base, precision, save_pipeline, training_target, widen_unet
 from .errors import OutputError, RecipeError, Stopped
 from .interrupt import Interruption
+from .processes import on_cpu
 from .progress import bar, is_main_process, say
 from .recipe import FINETUNE, Recipe, differing, fingerprint
 from .source import Source, open_source
@@ -49,15 +50,15 @@ def finetune(recipe: Recipe, out: str | Path) -> Notes:
         raise RecipeError("no base model: give --base, a Stable Diffusion folder or Hub id")
     out = Path(out)
     _check_folder(out)
-    accelerator = _accelerator(recipe)
+    accelerator = accelerator_of(recipe)
     source = open_source(
         recipe.dataset, split=recipe.split, image_column=recipe.image_column, label_column=recipe.label_column
     )
-    captioner = _captioner(recipe)
+    captioner = captioner_of(recipe)
     base = load_base(recipe.base)
     resolution = base.check_resolution(recipe.resolution or base.resolution)
     check_trainable(base.scheduler)
-    table = _captions(recipe, captioner, source)
+    table = captions_of(recipe, captioner, source)
     say_cuts(table, source.class_names, base.tokenizer)
 
     base.to(accelerator.device)
@@ -72,6 +73,8 @@ def finetune(recipe: Recipe, out: str | Path) -> Notes:
         scaling_factor=base.vae.config.scaling_factor, num_timesteps=base.scheduler.config.num_train_timesteps,
     )  # fmt: skip
 
+    if recipe.holdout_fraction and not len(training_set.held_out):
+        say(f"no class has {KEPT_ASIDE_FROM} images: none is kept aside, so nothing will tell when training copies")
     schedule = Schedule.of(recipe, len(training_set), accelerator.num_processes)
     made_from = _made_from(recipe, schedule, source, table, base, resolution)
     if is_main_process():
@@ -94,6 +97,7 @@ def finetune(recipe: Recipe, out: str | Path) -> Notes:
         grey=images.grey,
         training=run.summary(),
         versions=versions(),
+        images_of_class=tuple(map(len, images.members)),
     )
     if is_main_process():
         save_pipeline(base, run.published_unet(), out)
@@ -177,6 +181,12 @@ class Run:
                     self._save()
                 if stop and not last:
                     raise Stopped(f"stopped at step {self.step}; the same command goes on from there")
+
+    def updates(self) -> Iterator[torch.Tensor]:
+        """Update after update, each with its loss, without looks and checkpoints: for those who only measure."""
+        batches = self._batches()
+        while True:
+            yield self._update(batches)
 
     def published_unet(self) -> Any:
         """The U-Net as it is published: the moving average of its weights, where there is one."""
@@ -297,7 +307,7 @@ class Run:
             self.log.forget_after(self.step)
 
 
-def _accelerator(recipe: Recipe) -> Any:
+def accelerator_of(recipe: Recipe) -> Any:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
@@ -306,7 +316,9 @@ def _accelerator(recipe: Recipe) -> Any:
     if hasattr(AcceleratorState, "_reset_state"):
         AcceleratorState._reset_state()
     return Accelerator(
-        gradient_accumulation_steps=recipe.gradient_accumulation_steps, mixed_precision=recipe.mixed_precision
+        gradient_accumulation_steps=recipe.gradient_accumulation_steps,
+        mixed_precision=recipe.mixed_precision,
+        cpu=on_cpu(),
     )
 
 
@@ -347,12 +359,12 @@ def _publishable(
     }  # fmt: skip
 
 
-def _captioner(recipe: Recipe) -> CaptionSource:
+def captioner_of(recipe: Recipe) -> CaptionSource:
     keep = recipe.pairing == "self" if recipe.keep_duplicates is None else recipe.keep_duplicates
     return caption_source(recipe.captions, keep_duplicates=keep, recipe=recipe)
 
 
-def _captions(recipe: Recipe, captioner: CaptionSource, source: Source) -> CaptionTable:
+def captions_of(recipe: Recipe, captioner: CaptionSource, source: Source) -> CaptionTable:
     """The pool of every class; where each image goes with its own caption, no caption may be left out of it."""
     table = captioned(captioner, source)
     return table if recipe.pairing == "self" else table.limited(recipe.max_captions_per_class, recipe.seed)

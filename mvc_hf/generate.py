@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from . import allotment
 from .addresses import Stream, words
+from .allotment import addresses
 from .bank import LatentBank, TextBank
 from .card import write_dataset_card
 from .checkpoint import NOTES, Notes, load_captions, versions
@@ -24,6 +26,7 @@ from .progress import bar, is_main_process, say
 from .recipe import GENERATE, Recipe
 from .shards import Split, png
 from .source import open_source
+from .texts import some
 
 if TYPE_CHECKING:
     from .hub_upload import Published
@@ -56,11 +59,13 @@ def generate(
     studio = Studio.open(recipe, model, state)
     if published:
         studio.provenance["checkpoint"] |= {"name": published.repo_id, "revision": published.commit}
-    labels, k = addresses(len(studio.notes.class_names), recipe.images_per_class)
+    labels, k = addresses(studio.counts)
+    _say_what_is_missing(studio)
     with state.main_process_first():  # the first process makes the folder ours, the others find it so
         split = Split(
-            Path(out), studio.made_from, len(labels), recipe.shard_size, studio.notes.class_names, studio.provenance
-        )
+            Path(out), studio.made_from, len(labels), recipe.shard_size, studio.notes.class_names, studio.provenance,
+            studio.counts.tolist(),
+        )  # fmt: skip
     missing = split.missing()
     state.wait_for_everyone()
     mine = missing[state.process_index :: state.num_processes]
@@ -90,10 +95,10 @@ def _nobody(split: Split) -> None:
     """Watches."""
 
 
-def addresses(classes: int, images_per_class: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and k of all rows, in order: k first, so that every shard holds every class."""
-    k, labels = np.divmod(np.arange(classes * images_per_class), classes)
-    return labels, k
+def _say_what_is_missing(studio: Studio) -> None:
+    names = [studio.notes.class_names[label] for label in np.flatnonzero(studio.counts == 0)]
+    if names:
+        say(f"{len(names)} of {len(studio.counts)} classes get no synthetic image: {some(names, 3)}")
 
 
 def batches(shard: range, size: int, done: int = 0) -> Iterator[np.ndarray]:
@@ -113,9 +118,18 @@ class Studio:
     size: tuple[int, int]  # (width, height) of the images that come out
     made_from: dict[str, Any]
     provenance: dict[str, Any]  # names, commits and licences of what it came from, for the card
+    counts: np.ndarray | None = None  # images of each class; None where single rows are made
 
     @classmethod
-    def open(cls, recipe: Recipe, checkpoint: str | Path, state: Any) -> Studio:
+    def open(
+        cls,
+        recipe: Recipe,
+        checkpoint: str | Path,
+        state: Any,
+        text_bank: Callable[..., Any] = TextBank.build,
+        image_bank: Callable[..., Any] = LatentBank.build,
+    ) -> Studio:
+        """The banks may be others, which encode less: a preview's."""
         dtype = precision(recipe.mixed_precision)
         with state.main_process_first():  # one process downloads
             folder, called, commit = locate(checkpoint, NOTES) or (Path(checkpoint), "", None)
@@ -129,17 +143,20 @@ class Studio:
         scheduler = make_scheduler(recipe.scheduler, model.scheduler.config, recipe.num_inference_steps)
         model.to(state.device)
         with state.main_process_first():
-            text = TextBank.build(table, model)
+            text = text_bank(table, model)
             if recipe.method == "pretrained":
                 latent = notes.resolution // model.vae_factor
                 shape = (model.vae.config.latent_channels, latent, latent)
                 method: Method = Pretrained(recipe, model, text, shape)
                 dataset = None
+                real = real_counts(recipe, notes)
             else:
                 source = source_of(recipe, notes)
-                images = LatentBank.build(source, model, resolution=notes.resolution, max_broken=recipe.max_broken)
+                images = image_bank(source, model, resolution=notes.resolution, max_broken=recipe.max_broken)
                 method = Mvc(recipe, model, text, images)
                 dataset = source.fingerprint
+                real = np.array([len(rows) for rows in images.members])
+        counts = allotment.images_of_class(recipe, len(notes.class_names), real)
         model.to(state.device, dtype)
         size = (recipe.image_size,) * 2 if recipe.image_size else notes.native_size or (notes.resolution,) * 2
         made_from = recipe.identity(GENERATE) | {
@@ -147,6 +164,7 @@ class Studio:
             "base": model.fingerprint() if recipe.method == "pretrained" else None,
             "checkpoint": notes.fingerprint,
             "image_size": list(size),
+            **allotment.identity(recipe, counts),
         }
         for name in ("split", "image_column", "label_column", "max_broken"):  # the data's fingerprint says it better
             made_from.pop(name)
@@ -162,7 +180,7 @@ class Studio:
             provenance["base"] = {**notes.base, **base} if model.name == notes.base["name"] else base
         elif source.fingerprint != notes.source["fingerprint"]:
             provenance["source"] = {"name": source.name, "revision": source.revision, "fingerprint": dataset}
-        return cls(recipe, notes, method, scheduler, size, made_from, provenance)
+        return cls(recipe, notes, method, scheduler, size, made_from, provenance, counts)
 
     def images(self, labels: np.ndarray, k: np.ndarray) -> tuple[list[Image.Image], Any]:
         """Images of these addresses, as the source's are in size and channels, and the conditions they came from."""
@@ -233,6 +251,21 @@ def source_of(recipe: Recipe, notes: Notes) -> Any:
     if source.fingerprint != known["fingerprint"]:
         say(f"note: {source.name} is not the data that the checkpoint was trained on; its images are conditions only")
     return source
+
+
+def real_counts(recipe: Recipe, notes: Notes) -> np.ndarray | None:
+    """Real images of each class where no bank has counted them; None where nobody asks.
+
+    They are those of the data set that is given, else of the one that the checkpoint was trained on.
+    """
+    if not allotment.needs_real(recipe):
+        return None
+    if notes.images_of_class is not None and not recipe.dataset:
+        return np.array(notes.images_of_class)
+    source = source_of(recipe, notes)
+    if notes.images_of_class is not None and source.fingerprint == notes.source["fingerprint"]:
+        return np.array(notes.images_of_class)  # without those that could not be read
+    return np.bincount(source.labels, minlength=len(notes.class_names))
 
 
 def base_of(recipe: Recipe, notes: Notes) -> str:

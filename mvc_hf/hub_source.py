@@ -64,7 +64,7 @@ def open_hub(
     import datasets
 
     name = f"{hub_id}:{config}" if config else hub_id
-    commit, unreachable = _resolve(hub_id, revision)
+    commit, unreachable = resolve(hub_id, revision)
     try:
         table = datasets.load_dataset(hub_id, config, split=split, revision=commit or revision)
     except Exception as error:
@@ -85,7 +85,7 @@ def open_hub(
     return HubSource(table, name, commit, split, image_column, label_column)
 
 
-def _resolve(hub_id: str, revision: str | None) -> tuple[str | None, str]:
+def resolve(hub_id: str, revision: str | None) -> tuple[str | None, str]:
     """The commit of a revision, or None and why the Hub could not say."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (

@@ -86,7 +86,7 @@ class Mvc(_Addressed):
         rows = np.array([rows[i] for rows, i in zip(members, below(draws, np.array([len(m) for m in members])))])
         return Conditions(
             latents=self._noise(labels, k),
-            prompt_embeds=mixing.apply(self.text.embeddings, plans).float(),
+            prompt_embeds=self.text.mixed(plans),
             null_embeds=self.text.null.float(),
             image_latents=self.images.mode(rows),
             prompts=self._prompts(plans),
@@ -106,7 +106,7 @@ class Pretrained(_Addressed):
         widened = self.model.unet.config.in_channels != latents.shape[1]
         return Conditions(
             latents=latents,
-            prompt_embeds=mixing.apply(self.text.embeddings, plans).float(),
+            prompt_embeds=self.text.mixed(plans),
             null_embeds=self.text.null.float(),
             image_latents=torch.zeros_like(latents) if widened else None,
             prompts=self._prompts(plans),

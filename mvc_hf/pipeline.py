@@ -49,7 +49,9 @@ class Pipeline:
         for name, kind in _own().items():
             wanted = typing.get_args(kind) or (kind,)
             if not isinstance(getattr(self, name), wanted):
-                raise RecipeError(f"{flag(name)} takes a value of type {wanted[0].__name__}, not {getattr(self, name)!r}")
+                raise RecipeError(
+                    f"{flag(name)} takes a value of type {wanted[0].__name__}, not {getattr(self, name)!r}"
+                )
         for name in ("hub_model_id", "hub_dataset_id", "private"):
             if getattr(self, name) and not self.push_to_hub:
                 raise RecipeError(f"{name} goes with push_to_hub: give both, or neither")
@@ -98,7 +100,7 @@ class Pipeline:
         if not self.model and not self.recipe.dataset:
             raise RecipeError("no data set: give it in the recipe (dataset: a folder, Parquet or Hub id)")
         if not self.model and not self.recipe.base:
-            raise RecipeError("no base model: give it in the recipe (base: a folder or Hub id), or a model that is there")
+            raise RecipeError("no base model: give it in the recipe (base: a folder or Hub id), or a finished model")
 
     def run(self) -> list[str]:
         """All stages, one after the other; what is finished is not done again. On several processes all call it.

@@ -14,13 +14,18 @@ def process_state() -> Any:
     On a machine without an accelerator it has to be told so: by itself it takes each process for the only one there,
     so that all of them do everything and none waits.
     """
-    import torch
     from accelerate import PartialState
+
+    return PartialState(cpu=on_cpu())
+
+
+def on_cpu() -> bool:
+    """Whether accelerate has to be told that these processes work on the CPU."""
+    import torch
     from accelerate.utils import parse_flag_from_env
 
     several = os.environ.get("WORLD_SIZE", "1") != "1"
-    alone = several and not torch.accelerator.is_available()
-    return PartialState(cpu=alone or parse_flag_from_env("ACCELERATE_USE_CPU"))
+    return (several and not torch.accelerator.is_available()) or parse_flag_from_env("ACCELERATE_USE_CPU")
 
 
 class Alone:

@@ -36,14 +36,16 @@ def setting(
     maximum: float | None = None,
     choices: tuple[str, ...] | None = None,
     identity: bool = True,
+    later: bool = False,
     alias: str | None = None,
 ) -> Any:
     """One setting. `identity` says whether it changes what comes out, or only how fast and where it is computed.
 
-    `alias` is another flag for it on the command line.
+    `later` is for settings that came after the first data sets were made: at its default such a one is no part of the
+    identity, so that what older versions made stays the same. `alias` is another flag for it on the command line.
     """
     limits = {"minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
-    metadata = {"help": help, "on": on, "identity": identity, "alias": alias, **limits}
+    metadata = {"help": help, "on": on, "identity": identity, "later": later, "alias": alias, **limits}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -149,7 +151,24 @@ class Recipe:
     method: str = setting(
         "mvc", "mvc, or pretrained: the untouched base, prompted", choices=("mvc", "pretrained"), on=(GENERATE,)
     )
-    images_per_class: int = setting(100, "synthetic images of each class", minimum=1, on=(GENERATE,))
+    images_per_class: int | None = setting(
+        None,
+        "synthetic images of each class (default: 100, where neither --total nor --per-image is given)",
+        minimum=1,
+        on=(GENERATE,),
+    )
+    total: int | None = setting(
+        None, "synthetic images in all, as many of each class", minimum=1, on=(GENERATE,), later=True
+    )
+    balance: bool = setting(
+        False,
+        "share --total out so that real and synthetic images together become as equal in number as can be",
+        on=(GENERATE,),
+        later=True,
+    )
+    per_image: int | None = setting(
+        None, "synthetic images for each real image of the class", minimum=1, on=(GENERATE,), later=True
+    )
     scheduler: str = setting("DPMSolverMultistepScheduler", "any diffusers scheduler, by class name", on=(GENERATE,))
     num_inference_steps: int = setting(25, "denoising steps", minimum=1, maximum=1000, on=(GENERATE,))
     guidance_scale: float = setting(7.5, "w of Eq. 6; 1 switches guidance off", minimum=0, on=(GENERATE,))
@@ -170,6 +189,14 @@ class Recipe:
             object.__setattr__(self, field.name, value)
             if value is not None:
                 _check_limits(field.name, value, field.metadata)
+        self._check_counts()
+
+    def _check_counts(self) -> None:
+        given = [n for n in ("images_per_class", "total", "per_image") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise RecipeError(f"{' and '.join(map(flag, given))} each say how many images to make: give one of them")
+        if self.balance and self.total is None:
+            raise RecipeError("--balance goes with --total: say how many images there are to share out")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
@@ -201,7 +228,12 @@ class Recipe:
 
     def identity(self, *stages: str) -> dict[str, Any]:
         """The settings that decide what comes out, without those that only say how it is computed."""
-        return {f.name: getattr(self, f.name) for f in self._fields(*stages) if f.metadata["identity"]}
+        fields = [f for f in self._fields(*stages) if f.metadata["identity"]]
+        return {
+            f.name: getattr(self, f.name)
+            for f in fields
+            if not (f.metadata["later"] and getattr(self, f.name) == f.default)
+        }
 
     def _fields(self, *stages: str) -> list[dataclasses.Field]:
         fields = dataclasses.fields(self)

@@ -135,6 +135,7 @@ class Split:
         shard_size: rows of a shard.
         class_names: of the source, in its order.
         provenance: what else the manifest tells of where it comes from, without deciding what comes out.
+        images_of_class: rows of each class, for the manifest.
 
     Raises:
         OutputError: the folder holds something else, or another recipe's data set (the fields that differ are named).
@@ -146,6 +147,7 @@ class Split:
     shard_size: int
     class_names: tuple[str, ...]
     provenance: dict[str, Any] | None = None
+    images_of_class: list[int] | None = None
 
     def __post_init__(self) -> None:
         self.count = -(-self.rows // self.shard_size)
@@ -197,6 +199,7 @@ class Split:
             "rows": self.rows,
             "shard_size": self.shard_size,
             "class_names": list(self.class_names),
+            "images_of_class": self.images_of_class,
         }
 
     def _claim(self) -> None:

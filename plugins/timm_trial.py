@@ -160,7 +160,7 @@ def demo_trial(out: Path, real: Path, test: Path) -> dict[str, list[float]]:
             "--num-classes",
             "10",
             "--epochs",
-            "64",
+            "48",
         ),
         seeds=(0, 1, 2),
     )

@@ -95,7 +95,7 @@ def test_other_seed_other_images(recipe, checkpoint, tmp_path):
 
 
 def test_every_shard_holds_every_class():
-    labels, k = addresses(classes=4, images_per_class=3)
+    labels, k = addresses(np.full(4, 3))
     assert labels.tolist() == [0, 1, 2, 3] * 3
     assert k.tolist() == [0] * 4 + [1] * 4 + [2] * 4
 

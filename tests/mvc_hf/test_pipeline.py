@@ -1,6 +1,7 @@
 """A whole run from one file: what the file may say, and that every stage goes on where the last call left it."""
 
 import json
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -81,7 +82,9 @@ def test_every_flag_of_the_commands_is_a_setting(settings):
         for parameter in cli.group.get_command(click.Context(cli.group), name).params:
             for option in parameter.opts if isinstance(parameter, click.Option) else ():
                 if option.startswith("--"):
-                    Pipeline.from_dict({"push-to-hub": True} | {option[2:]: _some_value(option, parameter)})
+                    value = {option[2:]: _some_value(option, parameter)}
+                    with_others = {"--balance": {"total": 5}}.get(option, {})
+                    Pipeline.from_dict({"push-to-hub": True} | with_others | value)
 
 
 def _some_value(option, parameter):
@@ -108,6 +111,13 @@ def test_no_code_in_a_file(tmp_path):
     (tmp_path / "r.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RecipeError, match="not text in UTF-8"):
         Pipeline.load(tmp_path / "r.yaml")
+
+
+def test_the_recipe_of_the_docs(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    (tmp_path / "r.yaml").write_text(text.partition("```yaml\n")[2].partition("```")[0])
+    found = Pipeline.load(tmp_path / "r.yaml")
+    assert found.output == "flowers" and found.recipe.captions == "blip2" and found.recipe.guidance_scale == 2.0
 
 
 # The run
