@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from huggingface_hub import HfApi
+from local_hub import connect
 from PIL import Image
 from timm.data.distributed_sampler import RepeatAugSampler
 
@@ -399,6 +401,28 @@ def test_hub_style_parquet_as_the_real_set(synthetic, tmp_path):
     for line in log(tmp_path):
         assert line["labels"] == [1 - label_of(v % 100) for v in line["seen"]]
         assert any(v >= 100 for v in line["seen"])
+
+
+def test_synthetic_images_from_the_hub(real, synthetic, tmp_path, monkeypatch, local_hub):
+    """A branch may move: args.yaml says which commit was used, and that commit can be given."""
+    connect(local_hub, tmp_path / "home", monkeypatch)
+    monkeypatch.setattr(datasets.config, "HF_ENDPOINT", local_hub.url)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    api = HfApi()
+    api.create_repo("ann/pets", repo_type="dataset")
+    api.upload_folder(repo_id="ann/pets", repo_type="dataset", folder_path=synthetic)
+    flags = ["--aug-schedule", "synthetic", "--epochs", 1]
+    lines = run(real, tmp_path / "a", "--aug-synthetic", "ann/pets@main", *flags)
+    assert all(v >= 100 for v in lines[0]["seen"])
+    (used,) = yaml.safe_load((tmp_path / "a" / "args.yaml").read_text())["aug_synthetic"]
+    commit = local_hub.repos["datasets", "ann/pets"].branches["main"]
+    assert used == f"ann/pets@{commit}"
+
+    other = write_parquet(tmp_path / "new" / "data" / "train-00000-of-00001.parquet", [180, 181, 182, 183])
+    api.upload_file(repo_id="ann/pets", repo_type="dataset", path_or_fileobj=other, path_in_repo=f"data/{other.name}")
+    again = run(real, tmp_path / "b", "--aug-synthetic", used, *flags)
+    assert sorted(again[0]["seen"]) == sorted(lines[0]["seen"])
+    assert set(run(real, tmp_path / "c", "--aug-synthetic", "ann/pets", *flags)[0]["seen"]) == {180, 181, 182, 183}
 
 
 def test_errors_on_the_module_command_line(capsys):
