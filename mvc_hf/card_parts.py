@@ -195,8 +195,8 @@ class Origin:
         name, revision = recorded.get("name"), recorded.get("revision")
         found = hub_id(name)
         licence = Licence.of(recorded)
-        if not licence.ids and found and revision:
-            licence = Licence.of(cached_metadata(found, revision, kind))
+        if not licence.ids:
+            licence = Licence.of(licence_of(name, revision, kind))
         return cls(name, revision, recorded.get("fingerprint"), found, licence, kind)
 
     @property
@@ -230,6 +230,13 @@ def hub_id(name: str | None) -> str | None:
     except HFValidationError:
         pass
     return None
+
+
+def licence_of(name: str | None, revision: str | None, kind: str) -> dict[str, Any]:
+    """What is known of the licence of a model or data set of the Hub, to be recorded with its name; {} for others."""
+    found = hub_id(name)
+    metadata = cached_metadata(found, revision, kind) if found and revision else {}
+    return {key: metadata[key] for key in ("license", "license_name", "license_link") if metadata.get(key)}
 
 
 def cached_metadata(repo_id: str, revision: str, repo_type: str) -> dict[str, Any]:

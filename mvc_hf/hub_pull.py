@@ -18,7 +18,7 @@ ASK_PATIENCE = 60.0  # seconds in which the Hub may come back before the cache i
 # The pipeline's parts, in full precision, as safetensors. No pickle and no code of a repository is ever fetched.
 WEIGHTS = {"text_encoder": "model", "vae": "diffusion_pytorch_model", "unet": "diffusion_pytorch_model"}
 PATTERNS = [
-    *("model_index.json", "mvc.json", "captions.parquet"),
+    *("model_index.json", "mvc.json", "captions.parquet", "README.md"),  # the last for its licence
     *(f"{part}/*.{kind}" for part in ("tokenizer", "scheduler", *WEIGHTS) for kind in ("json", "txt")),
     *(f"{part}/{name}{end}" for part, name in WEIGHTS.items() for end in (".safetensors", "-*-of-*.safetensors")),
 ]

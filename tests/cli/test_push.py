@@ -7,6 +7,7 @@ import sys
 import textwrap
 
 import pytest
+from huggingface_hub import HfApi
 from local_hub import ANN, BOB, READER, connect
 
 from mvc_hf import cli
@@ -190,3 +191,23 @@ def test_of_several_processes_one_pushes(local_hub, checkpoint, photos, tmp_path
     out = tmp_path / "out"
     code, _, _ = run(capsys, "generate", checkpoint, "-o", out, "--dataset", photos, *GENERATE, "--push-to-hub")
     assert code == 0 and not local_hub.requests
+
+
+def test_the_licence_of_a_base_from_the_hub_goes_with_what_is_made(
+    local_hub, photos, tiny_base, tmp_path, monkeypatch, capsys
+):
+    """Somebody who generates from the checkpoint has never seen the base."""
+    connect(local_hub, tmp_path / "ann", monkeypatch)
+    api = HfApi()
+    api.create_repo("ann/base")
+    api.upload_folder(repo_id="ann/base", folder_path=tiny_base)
+    card = b"---\nlicense: creativeml-openrail-m\n---\n# A base\n"
+    api.upload_file(repo_id="ann/base", path_or_fileobj=card, path_in_repo="README.md")
+    code, _, err = run(capsys, "finetune", photos, "-o", tmp_path / "made", "--base", "ann/base", *FINETUNE)
+    assert code == 0, err
+    notes = json.loads((tmp_path / "made" / "mvc.json").read_text())
+    assert notes["base"]["license"] == "creativeml-openrail-m"
+    connect(local_hub, tmp_path / "bob", monkeypatch)  # a cache without the base
+    code, _, err = run(capsys, "generate", tmp_path / "made", "-o", tmp_path / "split", "--dataset", photos, *GENERATE)
+    assert code == 0, err
+    assert "`creativeml-openrail-m`" in (tmp_path / "split" / "README.md").read_text()
