@@ -43,7 +43,8 @@ def main():
     common = {"name": args.dataset, "root": args.data_dir, "batch_size": args.batch_size, "seed": args.seed}
     train_set = create_dataset(split="train", is_training=True, **common)
     test_set = create_dataset(split="test", is_training=False, **common)
-    size = {"input_size": (3, args.input_size, args.input_size), "num_workers": 0, "device": device}
+    size = {"input_size": (3, args.input_size, args.input_size), "device": device}
+    size |= {"num_workers": 0, "persistent_workers": False}
     loader = create_loader(
         train_set, batch_size=args.batch_size, is_training=True, scale=(0.7, 1.0), color_jitter=0.0, **size
     )

@@ -203,6 +203,8 @@ class Hook:
 
     def create_loader(self, original: Callable, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """The epoch must reach the training images and their sampler, whatever wraps them."""
+        if kwargs.get("num_workers") == 0:  # up to timm 1.0.28 its default is refused by torch where there are none
+            kwargs.setdefault("persistent_workers", False)
         loader = original(dataset, *args, **kwargs)
         if self._mixed is None or _innermost(dataset) is not self._mixed:
             return loader

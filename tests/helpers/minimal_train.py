@@ -95,7 +95,7 @@ def main():
     loader_args = {
         "input_size": (3, 8, 8), "batch_size": args.batch_size, "mean": (0, 0, 0), "std": (1, 1, 1),
         "num_workers": args.workers, "device": torch.device("cpu"), "use_prefetcher": not args.no_prefetcher,
-        "distributed": world > 1, "persistent_workers": args.workers > 0,
+        "distributed": world > 1,
     }  # fmt: skip
     sized = {"input_size_choices": args.train_img_sizes, "num_batches": args.train_batches_per_epoch}
     sized = {k: v for k, v in sized.items() if k in inspect.signature(create_loader).parameters}

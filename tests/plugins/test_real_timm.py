@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import datasets
@@ -129,8 +128,6 @@ def test_schedules_with_timms_own_flags(data, tmp_path, flags):
 
 
 def test_without_workers(data, tmp_path):
-    if version("timm") == "1.0.20":
-        pytest.skip("this timm fails with -j 0, with or without synthetic images")
     train(data, tmp_path, "a", "--aug-synthetic", data / "synthetic", "--epochs", 2, "-j", 0)
     assert len(summary(tmp_path, "a")) == 2
 
