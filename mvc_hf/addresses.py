@@ -43,6 +43,7 @@ class Stream(IntEnum):
     REPLACE = 10
     SHARE = 11
     CAPTION = 12
+    SUBSET = 13
 
 
 def words(seed, stream, label, k, count, *, first_block=0):

@@ -29,6 +29,7 @@ from .errors import DataError
 from .pictures import is_grey, square, to_rgb
 from .progress import bar, say
 from .recipe import fingerprint
+from .source import by_class
 
 if TYPE_CHECKING:
     from .diffusion import Base
@@ -80,11 +81,11 @@ class LatentBank:
 
     Attributes:
         moments: (N, 2, C, h, w), float16, memory-mapped: mean and standard deviation of the VAE's posterior, unscaled.
-            Row numbers are those of the source.
-        labels: (N,) int64; −1 where the image could not be read.
+        labels: of all rows of the source, int64; −1 where the image could not be read, or is not to be used.
         class_names: of the source, in its order.
         native_size: (width, height) shared by all images, else None.
         grey: whether every image has a single channel.
+        rows: (N,) source row of each of `moments`, ascending, where they are not all rows of the source.
     """
 
     moments: torch.Tensor
@@ -92,6 +93,7 @@ class LatentBank:
     class_names: tuple[str, ...]
     native_size: tuple[int, int] | None
     grey: bool
+    rows: np.ndarray | None = None
 
     @classmethod
     def build(cls, source: Source, base: Base, *, resolution: int, max_broken: int) -> LatentBank:
@@ -106,16 +108,20 @@ class LatentBank:
             "encoder": base.fingerprint("vae"),
             "resolution": resolution,
         }
+        if source.fit != "crop":
+            made_from["fit"] = source.fit
         latent = resolution // base.vae_factor
-        shape = (len(source), 2, base.vae.config.latent_channels, latent, latent)
+        wanted = source.rows
+        shape = (len(wanted), 2, base.vae.config.latent_channels, latent, latent)
         seen = _Seen(max_broken)
 
         def encode(first: int, out: np.ndarray) -> None:
             with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-                images = pool.map(lambda row: _try_image(source, row, resolution), range(first, first + len(out)))
+                rows = wanted[first : first + len(out)].tolist()
+                images = pool.map(lambda row: _try_image(source, row, resolution), rows)
                 for at in range(0, len(out), IMAGE_BATCH):
                     batch = list(itertools.islice(images, IMAGE_BATCH))
-                    for row, picture in enumerate(batch, first + at):
+                    for row, picture in zip(rows[at:], batch):
                         seen.note(row, picture)
                     good = [i for i, picture in enumerate(batch) if picture.pixels is not None]
                     if good:
@@ -125,8 +131,9 @@ class LatentBank:
 
         array, notes = _encoded_once("latents", made_from, shape, encode, seen)
         seen = _Seen(max_broken, **notes)
-        seen.check(len(source))
-        labels = np.array(source.labels)
+        seen.check(len(wanted))
+        labels = np.full(len(source), -1)
+        labels[wanted] = source.labels[wanted]
         labels[list(seen.broken)] = -1
         counts = np.bincount(labels[labels >= 0], minlength=len(source.class_names))
         empty = [source.class_names[c] for c in np.flatnonzero(counts == 0)]
@@ -141,22 +148,26 @@ class LatentBank:
             tuple(source.class_names),
             tuple(sizes[0]) if len(sizes) == 1 else None,
             seen.grey,
+            wanted if len(wanted) < len(source) else None,
         )
 
     @cached_property
     def members(self) -> list[np.ndarray]:
         """Source rows of each class, in order."""
-        order = np.argsort(self.labels, kind="stable")
-        return np.split(order, np.searchsorted(self.labels[order], np.arange(len(self.class_names) + 1)))[1:-1]
+        return by_class(self.labels, len(self.class_names), np.arange(len(self.labels)))
 
     def mode(self, rows: np.ndarray) -> torch.Tensor:
         """e_I of some rows: the posterior's mode, unscaled, float32 (B, C, h, w)."""
-        return self.moments[torch.from_numpy(rows), 0].float()
+        return self.moments[self._places(rows), 0].float()
 
     def sample(self, rows: np.ndarray, noise: torch.Tensor) -> torch.Tensor:
         """A sample of the posterior of some rows, unscaled, float32 (B, C, h, w)."""
-        mean, std = self.moments[torch.from_numpy(rows)].float().unbind(1)
+        mean, std = self.moments[self._places(rows)].float().unbind(1)
         return mean + std * noise
+
+    def _places(self, rows: np.ndarray) -> torch.Tensor:
+        """Where source rows lie in `moments`."""
+        return torch.from_numpy(rows if self.rows is None else np.searchsorted(self.rows, rows))
 
 
 def moments_of(source: Source, rows: Iterable[int], base: Base, resolution: int) -> torch.Tensor:
@@ -188,7 +199,7 @@ class _Picture:
 def _try_image(source: Source, row: int, resolution: int) -> _Picture:
     try:
         image = source.image(row)
-        pixels = np.asarray(square(to_rgb(image), resolution), np.float32) / 127.5 - 1
+        pixels = np.asarray(square(to_rgb(image), resolution, source.fit), np.float32) / 127.5 - 1
         return _Picture(torch.from_numpy(pixels).permute(2, 0, 1), to_rgb(image).size, is_grey(image))
     except DataError as error:
         return _Picture(None, error=str(error))

@@ -16,6 +16,7 @@ import torch
 from . import mixing
 from .addresses import Stream, below, normal, words
 from .bank import LatentBank, TextBank
+from .groups import Groups
 from .recipe import Recipe
 
 HELD_OUT_K = 1 << 41  # the looks at kept-aside images have numbers that no sample of a run reaches
@@ -52,16 +53,22 @@ class TrainingSet:
     Args:
         scaling_factor: the VAE's, latents to unit variance.
         num_timesteps: of the noise schedule.
+        groups: images that are kept aside together, or not at all.
     """
 
     def __init__(
-        self, recipe: Recipe, text: TextBank, images: LatentBank, *, scaling_factor: float, num_timesteps: int
-    ):
+        self, recipe: Recipe, text: TextBank, images: LatentBank, *, scaling_factor: float, num_timesteps: int,
+        groups: Groups | None = None,
+    ):  # fmt: skip
         self.recipe, self.text, self.images = recipe, text, images
         self.scaling_factor, self.num_timesteps = scaling_factor, num_timesteps
         self.pool_start, self.pool_size = text.table.pool_start, text.table.pool_size
         self.own_caption = _own_captions(text, len(images.labels))
-        kept = [_keep_aside(rows, recipe.holdout_fraction, recipe.seed, c) for c, rows in enumerate(images.members)]
+        wanted = [_how_many_aside(len(rows), recipe.holdout_fraction) for rows in images.members]
+        if groups:
+            kept = groups.kept_aside(images.members, np.array(wanted), recipe.seed)
+        else:
+            kept = [_keep_aside(rows, n, recipe.seed, c) for c, (rows, n) in enumerate(zip(images.members, wanted))]
         self.members = [np.setdiff1d(rows, aside) for rows, aside in zip(images.members, kept)]
         self.rows = np.concatenate(self.members)
         self.held_out = np.concatenate(kept)
@@ -165,12 +172,17 @@ def prefetched(training_set: TrainingSet, numbers: Iterator[np.ndarray]) -> Iter
             yield ahead.result()
 
 
-def _keep_aside(rows: np.ndarray, fraction: float, seed: int, label: int) -> np.ndarray:
-    """A random share of a class, at least one image where it has ten; nothing of smaller classes."""
-    if fraction == 0 or len(rows) < KEPT_ASIDE_FROM:
+def _how_many_aside(images: int, fraction: float) -> int:
+    """At least one image of a class that has ten; none of smaller classes."""
+    return 0 if fraction == 0 or images < KEPT_ASIDE_FROM else max(1, round(fraction * images))
+
+
+def _keep_aside(rows: np.ndarray, count: int, seed: int, label: int) -> np.ndarray:
+    """Random images of a class."""
+    if count == 0:
         return rows[:0]
     keys = words(seed, Stream.HOLD_OUT, label, rows, 1)[:, 0]
-    return rows[np.argsort(keys, kind="stable")[: max(1, round(fraction * len(rows)))]]
+    return rows[np.argsort(keys, kind="stable")[:count]]
 
 
 def _own_captions(text: TextBank, rows: int) -> np.ndarray:

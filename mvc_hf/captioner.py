@@ -92,7 +92,7 @@ class ModelCaptions:
         """
         state = process_state()
         key = fingerprint({**self._made_from, "source": source.fingerprint})
-        pieces = Pieces(cache_root() / f"captions-{key}", len(source), self.captions_per_image)
+        pieces = Pieces(cache_root() / f"captions-{key}", len(source.rows), self.captions_per_image)
         with contextlib.ExitStack() as held:
             if state.is_main_process:  # another run of the same captions waits, and then finds them made
                 held.enter_context(FileLock(pieces.folder / "lock"))
@@ -114,13 +114,13 @@ class ModelCaptions:
             bar(sum(piece.total for piece in open_pieces), "captioning", " captions") as shown,
         ):
             shown.update(sum(len(piece.captions) for piece in open_pieces))
-            rows = np.concatenate([piece.missing_rows() for piece in open_pieces])
+            rows = source.rows[np.concatenate([piece.missing_places() for piece in open_pieces])]
             broken: dict[str, str] = {}
             pictures = _Ahead(source, model, rows, self.batch_size, _workers(state))
             with pictures:
                 for piece in open_pieces:
                     while not piece.is_whole():
-                        shown.update(self._next_batch(piece, model, pictures))
+                        shown.update(self._next_batch(piece, model, pictures, source.rows))
                         broken |= piece.broken
                         self._check_broken(broken)
                         pieces.write(piece)
@@ -131,11 +131,11 @@ class ModelCaptions:
         if state.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _next_batch(self, piece: Piece, model: CaptionModel, pictures: _Ahead) -> int:
+    def _next_batch(self, piece: Piece, model: CaptionModel, pictures: _Ahead, source_rows: np.ndarray) -> int:
         """Caption the next items of a piece; an item is a caption to be made, (row, number). Returns how many."""
         first = len(piece.captions)
         items = np.arange(first, min(first + self.batch_size, piece.total))
-        rows, numbers = piece.first_row + items // piece.per_image, items % piece.per_image
+        rows, numbers = source_rows[piece.first_row + items // piece.per_image], items % piece.per_image
         found: list[str | None] = [None] * len(items)
         prepared = [pictures.of(row) for row in rows.tolist()]
         for row, picture in zip(rows.tolist(), prepared):
@@ -170,7 +170,7 @@ class ModelCaptions:
             broken |= piece.broken
             for item, caption in enumerate(piece.captions):
                 if caption is not None:
-                    row = piece.first_row + item // piece.per_image
+                    row = int(source.rows[piece.first_row + item // piece.per_image])
                     empty += not caption
                     rows.append(row)
                     labels.append(int(source.labels[row]))
@@ -178,7 +178,7 @@ class ModelCaptions:
         self._check_broken(broken)
         if broken:
             errors = "; ".join(list(broken.values())[:3])
-            say(f"skipped {len(broken)} of {len(source)} images that cannot be read: {errors}")
+            say(f"skipped {len(broken)} of {len(source.rows)} images that cannot be read: {errors}")
         if empty:
             say(f"{empty} of {len(captions)} captions are empty: the class name stands alone there")
         options = {"num_classes": len(source.class_names), "keep_duplicates": self.keep_duplicates}
@@ -187,9 +187,10 @@ class ModelCaptions:
 
 @dataclass
 class Piece:
-    """The captions of a range of rows, as far as they are made.
+    """The captions of a range of the rows that are captioned, as far as they are made.
 
     Attributes:
+        first_row, rows: the range, counted among the rows that are captioned: usually all of the source.
         captions: what the model said, without prefix; item i is caption i % per_image of row first_row + i //
             per_image; None for an image that cannot be read.
         broken: row → why it cannot be read.
@@ -209,8 +210,8 @@ class Piece:
     def is_whole(self) -> bool:
         return len(self.captions) == self.total
 
-    def missing_rows(self) -> np.ndarray:
-        """Rows that still lack a caption."""
+    def missing_places(self) -> np.ndarray:
+        """Those that still lack a caption."""
         return np.arange(self.first_row + len(self.captions) // self.per_image, self.first_row + self.rows)
 
 

@@ -72,7 +72,7 @@ class ColumnCaptions:
 
     def table(self, source: Source) -> CaptionTable:
         labels, captions, rows, empty = [], [], [], 0
-        for row, value in enumerate(source.column(self.name)):
+        for row, value in source.values(self.name):
             for caption in self._of_row(value, row, source):
                 empty += not caption.strip()
                 labels.append(source.labels[row])

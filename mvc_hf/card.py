@@ -110,6 +110,8 @@ def dataset_card(folder: Path, repo_id: str | None = None) -> str:
     Raises:
         MvcError: it is no finished data set, or `repo_id` is no Hub id.
     """
+    from .shards import is_grouped
+
     folder, here = Path(folder), _here(Path(folder), repo_id)
     manifest = _finished(folder)
     shards = Shards.of(folder, manifest)
@@ -121,7 +123,7 @@ def dataset_card(folder: Path, repo_id: str | None = None) -> str:
     licences = [base.licence] if pretrained else [base.licence, source.licence]
     return _filled(
         "dataset_card_template.md",
-        metadata=yaml_text(_dataset_metadata(names, shards, source, Licence.of_all(licences))),
+        metadata=yaml_text(_dataset_metadata(names, shards, source, Licence.of_all(licences), is_grouped(made_from))),
         title=markdown(repo_id or _pretty_name(source)),
         rows=f"{shards.rows:,}",
         method=_method(pretrained),
@@ -256,7 +258,9 @@ def _model_metadata(base: Origin, source: Origin) -> dict[str, Any]:
     ).to_dict()
 
 
-def _dataset_metadata(names: Sequence[str], shards: Shards, source: Origin, licence: Licence) -> dict[str, Any]:
+def _dataset_metadata(
+    names: Sequence[str], shards: Shards, source: Origin, licence: Licence, grouped: bool
+) -> dict[str, Any]:
     from datasets import DatasetInfo, SplitDict, SplitInfo
     from datasets.info import DatasetInfosDict
     from datasets.utils.metadata import MetadataConfigs
@@ -280,7 +284,7 @@ def _dataset_metadata(names: Sequence[str], shards: Shards, source: Origin, lice
     splits = SplitDict()
     splits.add(SplitInfo("train", num_bytes=dataset_size, num_examples=shards.rows))
     info = DatasetInfo(
-        features=features(tuple(names)),
+        features=features(tuple(names), grouped),
         splits=splits,
         download_size=download_size,
         dataset_size=dataset_size,

@@ -18,14 +18,16 @@ from .bank import LatentBank, TextBank
 from .batches import KEPT_ASIDE_FROM, Batch, TrainingSet, prefetched
 from .caption_lengths import say_cuts
 from .captions import MODEL, CaptionSource, CaptionTable, caption_source, captioned
+from .card_parts import licence_of
 from .checkpoint import CAPTIONS, NOTES, Notes, versions
 from .diffusion import Base, check_trainable, load_base, precision, save_pipeline, training_target, widen_unet
 from .errors import OutputError, RecipeError, Stopped
+from .groups import Groups
 from .interrupt import Interruption
 from .processes import on_cpu
 from .progress import bar, is_main_process, say
 from .recipe import FINETUNE, Recipe, differing, fingerprint
-from .source import Source, open_source
+from .source import Source, open_for
 from .texts import some
 from .training_log import Log, Looks
 from .training_state import load_state, save_state, saved_states
@@ -51,9 +53,8 @@ def finetune(recipe: Recipe, out: str | Path) -> Notes:
     out = Path(out)
     _check_folder(out)
     accelerator = accelerator_of(recipe)
-    source = open_source(
-        recipe.dataset, split=recipe.split, image_column=recipe.image_column, label_column=recipe.label_column
-    )
+    source = open_for(recipe)
+    groups = Groups.of(source, recipe.group_column) if recipe.group_column else None
     captioner = captioner_of(recipe)
     base = load_base(recipe.base)
     resolution = base.check_resolution(recipe.resolution or base.resolution)
@@ -71,10 +72,13 @@ def finetune(recipe: Recipe, out: str | Path) -> Notes:
     training_set = TrainingSet(
         recipe, text, images,
         scaling_factor=base.vae.config.scaling_factor, num_timesteps=base.scheduler.config.num_train_timesteps,
+        groups=groups,
     )  # fmt: skip
 
     if recipe.holdout_fraction and not len(training_set.held_out):
-        say(f"no class has {KEPT_ASIDE_FROM} images: none is kept aside, so nothing will tell when training copies")
+        few = max(map(len, images.members)) < KEPT_ASIDE_FROM
+        why = f"no class has {KEPT_ASIDE_FROM} images" if few else "no group is small enough"
+        say(f"{why}: none is kept aside, so nothing will tell when training copies")
     schedule = Schedule.of(recipe, len(training_set), accelerator.num_processes)
     made_from = _made_from(recipe, schedule, source, table, base, resolution)
     if is_main_process():
@@ -91,7 +95,12 @@ def finetune(recipe: Recipe, out: str | Path) -> Notes:
         recipe=_publishable(recipe, source, table, base, schedule),
         class_names=images.class_names,
         source=_described(source),
-        base={"name": base.name, "revision": base.revision, "fingerprint": made_from["base"]},
+        base={
+            "name": base.name,
+            "revision": base.revision,
+            "fingerprint": made_from["base"],
+            **licence_of(base.name, base.revision, "model"),
+        },
         resolution=resolution,
         native_size=images.native_size,
         grey=images.grey,
@@ -329,6 +338,7 @@ def _made_from(
     return {
         **recipe.identity(FINETUNE),
         "dataset": source.fingerprint,
+        **({"window": str(source.window)} if source.window else {}),
         "captions": fingerprint({"captions": table.captions, "labels": table.labels.tolist()}),
         "base": base.fingerprint(),
         "resolution": resolution,
@@ -341,7 +351,8 @@ def _made_from(
 
 def _described(source: Source) -> dict[str, Any]:
     return {
-        "name": source.name, "revision": source.revision, "fingerprint": source.fingerprint, "images": len(source)
+        "name": source.name, "revision": source.revision, "fingerprint": source.fingerprint,
+        "images": len(source.rows), **licence_of(source.name.partition(":")[0], source.revision, "dataset"),
     }  # fmt: skip
 
 
@@ -355,7 +366,7 @@ def _publishable(
     captions = Path(recipe.captions).name if recipe.captions.endswith(".parquet") else recipe.captions
     return settings | {
         "dataset": source.name, "base": base.name, "captions": captions, "caption_model": model,
-        "max_train_steps": schedule.steps,
+        "max_train_steps": schedule.steps, "window": str(source.window) if source.window else None,
     }  # fmt: skip
 
 

@@ -20,6 +20,8 @@ from .texts import one_line, some
 if TYPE_CHECKING:
     from PIL import Image
 
+    from .views import Look
+
 IMAGE_SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
@@ -55,15 +57,22 @@ class FolderSource(Source):
         yield from self._files
         yield from digests([self._root / f for f in self._files])
 
+    def _content_of(self, rows: np.ndarray) -> Iterator[str | bytes]:
+        yield "folder"
+        yield from self._files
+        yield from digests([self._root / self._files[row] for row in rows])
 
-def open_folder(root: Path, *, split: str, image_column: str | None, label_column: str | None) -> Source:
+
+def open_folder(
+    root: Path, *, split: str, image_column: str | None, label_column: str | None, look: Look | None = None
+) -> Source:
     """Parquet in data/, else a folder named for the split, else class folders, else Parquet files."""
     name = os.path.basename(os.path.abspath(root)) or "folder"
     plain = split.partition("[")[0]
     columns = {"image_column": image_column, "label_column": label_column}
 
     def parquet(files: list[Path]) -> Source:
-        return ParquetSource(files, name, split, **columns)
+        return ParquetSource(files, name, split, look=look, **columns)
 
     def class_folders(folder: Path) -> Source:
         refuse_columns(name, **columns)

@@ -19,17 +19,22 @@ from .card import write_dataset_card
 from .checkpoint import NOTES, Notes, load_captions, versions
 from .diffusion import Guidance, is_hub_id, load_base, make_scheduler, precision, sample
 from .errors import DataError, RecipeError
+from .groups import Groups
 from .hub_pull import locate
 from .methods import Method, Mvc, Pretrained
+from .pictures import unsquare
 from .processes import process_state
 from .progress import bar, is_main_process, say
 from .recipe import GENERATE, Recipe
 from .shards import Split, png
 from .source import open_source
 from .texts import some
+from .views import Look
 
 if TYPE_CHECKING:
     from .hub_upload import Published
+
+SEEN = ("fit", "window", "max_images_per_class")  # how the checkpoint saw its images, and conditions are seen
 
 
 def generate(
@@ -119,6 +124,7 @@ class Studio:
     made_from: dict[str, Any]
     provenance: dict[str, Any]  # names, commits and licences of what it came from, for the card
     counts: np.ndarray | None = None  # images of each class; None where single rows are made
+    groups: Groups | None = None  # of the condition images, where their groups are recorded
 
     @classmethod
     def open(
@@ -148,26 +154,30 @@ class Studio:
                 latent = notes.resolution // model.vae_factor
                 shape = (model.vae.config.latent_channels, latent, latent)
                 method: Method = Pretrained(recipe, model, text, shape)
-                dataset = None
+                dataset = groups = None
                 real = real_counts(recipe, notes)
             else:
                 source = source_of(recipe, notes)
+                groups = Groups.of(source, recipe.group_column) if recipe.group_column else None
                 images = image_bank(source, model, resolution=notes.resolution, max_broken=recipe.max_broken)
                 method = Mvc(recipe, model, text, images)
                 dataset = source.fingerprint
                 real = np.array([len(rows) for rows in images.members])
         counts = allotment.images_of_class(recipe, len(notes.class_names), real)
         model.to(state.device, dtype)
-        size = (recipe.image_size,) * 2 if recipe.image_size else notes.native_size or (notes.resolution,) * 2
+        size = size_of(recipe, notes)
         made_from = recipe.identity(GENERATE) | {
             "dataset": dataset,
             "base": model.fingerprint() if recipe.method == "pretrained" else None,
             "checkpoint": notes.fingerprint,
             "image_size": list(size),
+            **{name: value for name, value in notes.recipe.items() if name in SEEN and value not in (None, "crop")},
             **allotment.identity(recipe, counts),
         }
         for name in ("split", "image_column", "label_column", "max_broken"):  # the data's fingerprint says it better
             made_from.pop(name)
+        if groups is None:  # without condition images there is nothing to record of them
+            made_from.pop("group_column", None)
         provenance = {
             "checkpoint": {"name": called, "revision": commit, "fingerprint": notes.fingerprint},
             "base": notes.base,
@@ -180,7 +190,7 @@ class Studio:
             provenance["base"] = {**notes.base, **base} if model.name == notes.base["name"] else base
         elif source.fingerprint != notes.source["fingerprint"]:
             provenance["source"] = {"name": source.name, "revision": source.revision, "fingerprint": dataset}
-        return cls(recipe, notes, method, scheduler, size, made_from, provenance, counts)
+        return cls(recipe, notes, method, scheduler, size, made_from, provenance, counts, groups)
 
     def images(self, labels: np.ndarray, k: np.ndarray) -> tuple[list[Image.Image], Any]:
         """Images of these addresses, as the source's are in size and channels, and the conditions they came from."""
@@ -204,7 +214,7 @@ class Studio:
         """Rows of the data set, one for each address."""
         images, found = self.images(labels, k)
         columns = zip(images, labels.tolist(), k.tolist(), found.prompts, found.conditions, found.mixes)
-        return [
+        rows = [
             {
                 "image": png(image),
                 "label": label,
@@ -217,8 +227,15 @@ class Studio:
             }
             for image, label, index, prompt, condition, mix in columns
         ]
+        if self.groups:
+            for row in rows:
+                row["group"] = self.groups.name(row["condition"])
+        return rows
 
     def _as_source(self, image: Image.Image) -> Image.Image:
+        fit = fit_of(self.recipe, self.notes)
+        if fit != "crop":
+            image = unsquare(image, self.size, fit)
         image = image.resize(self.size, Image.Resampling.LANCZOS) if image.size != self.size else image
         return image.convert("L") if self.notes.grey and self.method.name != "pretrained" else image
 
@@ -227,6 +244,22 @@ def _generators(seed: int, labels: np.ndarray, k: np.ndarray, device: torch.devi
     """One for each row, for schedulers that add noise on the way."""
     seeds = words(seed, Stream.SCHEDULER, labels, k, 1)[:, 0] >> np.uint64(1)
     return [torch.Generator(device).manual_seed(int(s)) for s in seeds]
+
+
+def fit_of(recipe: Recipe, notes: Notes) -> str:
+    """How the squares that come out stand for pictures of another shape. The untouched base knows of none."""
+    known = notes.native_size and recipe.method != "pretrained"
+    return notes.recipe.get("fit", "crop") if known else "crop"
+
+
+def size_of(recipe: Recipe, notes: Notes) -> tuple[int, int]:
+    """(width, height) of the images that come out; --image-size is the longer side where they keep proportions."""
+    native, side = notes.native_size, recipe.image_size
+    if not side:
+        return native or (notes.resolution,) * 2
+    if fit_of(recipe, notes) == "crop":
+        return side, side
+    return max(1, round(side * native[0] / max(native))), max(1, round(side * native[1] / max(native)))
 
 
 def dataset_of(recipe: Recipe, notes: Notes) -> str:
@@ -244,7 +277,7 @@ def source_of(recipe: Recipe, notes: Notes) -> Any:
     """The condition images. Raises DataError where their classes are not those of the checkpoint."""
     dataset, known = dataset_of(recipe, notes), notes.source
     columns = {name: getattr(recipe, name) or notes.recipe.get(name) for name in ("image_column", "label_column")}
-    source = open_source(dataset, split=recipe.split, **columns)
+    source = open_source(dataset, split=recipe.split, look=Look.recorded(notes.recipe), **columns)
     if tuple(source.class_names) != tuple(notes.class_names):
         theirs, ours = ", ".join(source.class_names[:5]), ", ".join(notes.class_names[:5])
         raise DataError(f"the classes of {source.name} ({theirs}, …) are not those of the checkpoint ({ours}, …)")
@@ -265,7 +298,7 @@ def real_counts(recipe: Recipe, notes: Notes) -> np.ndarray | None:
     source = source_of(recipe, notes)
     if notes.images_of_class is not None and source.fingerprint == notes.source["fingerprint"]:
         return np.array(notes.images_of_class)  # without those that could not be read
-    return np.bincount(source.labels, minlength=len(notes.class_names))
+    return np.array([len(rows) for rows in source.members])
 
 
 def base_of(recipe: Recipe, notes: Notes) -> str:

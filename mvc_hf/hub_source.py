@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 from .errors import DataError
 from .progress import say
-from .tables import TableSource, path_instead
+from .some_rows import SomeRows
+from .tables import TableSource, path_instead, rows_of_slice
 from .texts import reason
 
 if TYPE_CHECKING:
     import datasets
+
+    from .views import Look
 
 COMMIT = re.compile("[0-9a-f]{40}")
 
@@ -60,13 +63,21 @@ def open_hub(
     split: str,
     image_column: str | None,
     label_column: str | None,
+    look: Look | None = None,
 ) -> HubSource:
     import datasets
 
     name = f"{hub_id}:{config}" if config else hub_id
     commit, unreachable = resolve(hub_id, revision)
+    some_rows = None
     try:
-        table = datasets.load_dataset(hub_id, config, split=split, revision=commit or revision)
+        if look and look.max_images_per_class and commit:
+            some_rows = _parquet(hub_id, config, commit, split)
+        if some_rows:
+            rows = rows_of_slice("".join(split.partition("[")[1:]), sum(some_rows.sizes))
+            table = some_rows.columns().select(rows)
+        else:
+            table = datasets.load_dataset(hub_id, config, split=split, revision=commit or revision)
     except Exception as error:
         why = reason(error)
         if "gated" in why:
@@ -82,7 +93,22 @@ def open_hub(
             raise DataError(f"the local cache has {name} at {commit}, not {revision}; the Hub says: {unreachable}")
         known = commit or "commit unknown"
         say(f"the Hub cannot be asked for the commit of {name}: using the local cache, {known} ({unreachable})")
-    return HubSource(table, name, commit, split, image_column, label_column)
+    source = HubSource(table, name, commit, split, image_column, label_column)
+    if some_rows:
+        source._take(look, some_rows, rows)
+    return source
+
+
+def _parquet(hub_id: str, config: str | None, commit: str, split: str) -> SomeRows | None:
+    """The Parquet files of a split, to be read in part; None, and a word on it, where it has others."""
+    import datasets
+
+    builder = datasets.load_dataset_builder(hub_id, config, revision=commit)
+    files = (builder.config.data_files or {}).get(split.partition("[")[0])
+    if files and all(str(file).endswith(".parquet") for file in files):
+        return SomeRows(tuple(map(str, files)), builder.info.features)
+    say(f"{hub_id} is not in Parquet: all of it is fetched, whatever --max-images-per-class takes")
+    return None
 
 
 def resolve(hub_id: str, revision: str | None) -> tuple[str | None, str]:

@@ -46,18 +46,23 @@ def is_grey(image: Image.Image) -> bool:
     return image.mode in GREY_MODES or image.mode.startswith("I;16")
 
 
+def is_deep(image: Image.Image) -> bool:
+    """Whether it is grey with more than 8 bits: what a window is for."""
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """The picture upright, in mode RGB.
 
     Conventions: EXIF orientation is applied. A single channel is replicated. Transparency is composited on white.
     16-bit grey (modes I and I;16) is scaled linearly, 0..65535 to 0..255 (v / 257, rounded); floats in [0, 1] are
-    multiplied by 255. The other colour spaces are converted as Pillow does; embedded ICC profiles are not applied. An
-    upright RGB image is returned as it is.
+    multiplied by 255; for other ranges there is `windows.Window`. The other colour spaces are converted as Pillow
+    does; embedded ICC profiles are not applied. An upright RGB image is returned as it is.
 
     Raises:
         DataError: integers outside 0..65535, floats outside [0, 1], or a mode that Pillow cannot convert.
     """
-    image = _upright(image)
+    image = upright(image)
     if image.mode == "I" or image.mode.startswith("I;16"):
         return _from_16_bit(image)
     if image.mode == "F":
@@ -73,22 +78,51 @@ def to_rgb(image: Image.Image) -> Image.Image:
         raise DataError(f"a picture of mode {image.mode} cannot be converted ({error}): save it as RGB") from error
 
 
-def square(image: Image.Image, size: int) -> Image.Image:
-    """The picture as a model takes it, size × size, in RGB.
+def square(image: Image.Image, size: int, fit: str = "crop") -> Image.Image:
+    """The picture as a model takes it, size × size, in RGB. A picture that has this size already is not resampled.
 
-    The shorter side becomes `size` (Lanczos, antialiased), then the centre is cut out; both in one step, so that a
-    very long picture makes no very large one. A picture that has this size already is not resampled.
+    Args:
+        fit: "crop": the shorter side becomes `size` (Lanczos, antialiased), then the centre is cut out; both in one
+            step, so that a very long picture makes no very large one. "pad": the longer side becomes `size`, and
+            black bars make up the rest. "stretch": both sides become `size`.
     """
     image = to_rgb(image)
     if image.size == (size, size):
         return image
+    if fit == "stretch":
+        return image.resize((size, size), Image.Resampling.LANCZOS)
+    if fit == "pad":
+        left, top, right, bottom = content_box(image.size, size)
+        padded = Image.new("RGB", (size, size))
+        padded.paste(image.resize((right - left, bottom - top), Image.Resampling.LANCZOS), (left, top))
+        return padded
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     box = (left, top, left + side, top + side)
     return image.crop(box) if side == size else image.resize((size, size), Image.Resampling.LANCZOS, box=box)
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def unsquare(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
+    """A square picture in the proportions that `square` took away: without the bars, or stretched back.
+
+    Args:
+        size: (width, height) that comes out, in the proportions of what went in.
+    """
+    if fit == "pad":  # cut, not resized from a box: that would look beyond its edges, at the bars
+        image = image.crop(content_box(size, image.width))
+    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
+
+
+def content_box(size: tuple[int, int], side: int) -> tuple[int, int, int, int]:
+    """Where a picture of a size (width, height) lies between its bars in a square: left, top, right, bottom."""
+    longer = max(size)
+    width, height = (max(1, round(length * side / longer)) for length in size)
+    left, top = (side - width) // 2, (side - height) // 2
+    return left, top, left + width, top + height
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The picture as its EXIF orientation says it is to be looked at."""
     try:
         turned = image.getexif().get(ORIENTATION, 1) != 1
         return ImageOps.exif_transpose(image) if turned else image
@@ -101,7 +135,7 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
     if values.size and (values.min() < 0 or values.max() > 65535):
         raise DataError(
             f"a picture of mode {image.mode} has values {values.min()}..{values.max()}, outside 0..65535: "
-            "save it as 8 or 16 bit"
+            "give --window LOW,HIGH, or save it as 8 or 16 bit"
         )
     grey = Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
     transparent = image.info.get("transparency")
@@ -114,7 +148,8 @@ def _from_float(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     if not ((values >= 0) & (values <= 1)).all():
         raise DataError(
-            f"a picture of mode F has values {values.min():g}..{values.max():g}, outside 0..1: save it as 8 or 16 bit"
+            f"a picture of mode F has values {values.min():g}..{values.max():g}, outside 0..1: give "
+            "--window LOW,HIGH, or save it as 8 or 16 bit"
         )
     return Image.fromarray(np.rint(values * 255).astype(np.uint8)).convert("RGB")
 

@@ -141,6 +141,8 @@ class Pipeline:
     def _caption(self) -> str:
         if _is_file(self.recipe):
             return f"{self.recipe.captions}: captions as they are"
+        from .caption_file import write_captions
+
         self._check_base()  # a captioner may work for hours
         self.folder.mkdir(parents=True, exist_ok=True)
         return write_captions(self.recipe, self.folder / CAPTIONS)
@@ -173,41 +175,6 @@ class Pipeline:
         base = load_base(self.recipe.base)
         base.check_resolution(self.recipe.resolution or base.resolution)
         check_trainable(base.scheduler)
-
-
-def write_captions(recipe: Recipe, path: Path) -> str:
-    """The captions of a data set as a Parquet file, unless they are there. On several processes all call it.
-
-    Returns:
-        A line on what was made.
-
-    Raises:
-        MvcError: the data or the captioner cannot be used, or something else is at `path`.
-    """
-    from .caption_lengths import say_cuts
-    from .caption_table import CaptionTable, already_written
-    from .captions import caption_source, origin
-    from .processes import process_state
-    from .progress import is_main_process, say
-    from .source import open_source
-
-    keep = recipe.keep_duplicates is not False  # in the file; fine-tuning leaves out what it does not want
-    captioner = caption_source(recipe.captions, keep_duplicates=keep, recipe=recipe)
-    columns = {"image_column": recipe.image_column, "label_column": recipe.label_column}
-    source = open_source(recipe.dataset, split=recipe.split, **columns)
-    made_from = origin(captioner, source)
-    written = already_written(path, made_from)
-    process_state().wait_for_everyone()  # all look before the first one writes
-    if written:
-        say(f"{path} is finished already; nothing to do")
-        table = CaptionTable.load(path, source.class_names)
-    else:
-        table = replace(captioner.table(source), origin=made_from)
-        say_cuts(table, source.class_names)
-        if is_main_process():
-            table.save(path)
-    process_state().wait_for_everyone()
-    return f"{path}: {len(table)} captions of {len(source.class_names)} classes"
 
 
 def from_file(recipe: Recipe, captions: Path) -> Recipe:

@@ -72,6 +72,34 @@ class Recipe:
     )
     max_captions_per_class: int = setting(256, "keep at most this many captions of a class", minimum=1)
     resolution: int | None = setting(None, "side of the square training images (default: the base's own)", minimum=8)
+    fit: str = setting(
+        "crop",
+        "how pictures become squares: cut to their middle (crop), with black bars (pad), or stretched; what is "
+        "generated has their proportions again",
+        choices=("crop", "pad", "stretch"),
+        later=True,
+    )
+    window: str | None = setting(
+        None,
+        "LOW,HIGH: the values of grey pictures of more than 8 bits that become black and white, or auto: the 0.5th "
+        "and the 99.5th percentile of a sample (default: 0,65535)",
+        on=CAPTIONED,
+        later=True,
+    )
+    max_images_per_class: int | None = setting(
+        None,
+        "take this many images of each class, chosen by --seed (default: all)",
+        minimum=1,
+        on=CAPTIONED,
+        later=True,
+    )
+    group_column: str | None = setting(
+        None,
+        "column of what belongs together (patient, series): finetune keeps whole groups aside, generate adds the "
+        "group of the condition image as a column",
+        on=BOTH,
+        later=True,
+    )
     max_broken: int = setting(10, "skip at most this many image files that cannot be read", minimum=0, on=ALL)
 
     # A model that writes the captions (--captioner blip2). What it wrote stands for these settings in the identity of

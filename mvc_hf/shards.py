@@ -25,11 +25,12 @@ MADE_FROM = b"mvc_hf_made_from"  # key of the metadata of a shard
 ROW_GROUP = 100  # rows that a writer holds in memory, and that a streaming reader fetches at a time
 
 
-def features(class_names: tuple[str, ...]) -> Any:
-    """The columns of a synthetic data set, as `datasets.Features`."""
+def features(class_names: tuple[str, ...], grouped: bool = False) -> Any:
+    """The columns of a synthetic data set, as `datasets.Features`; with the group of the condition where asked for."""
     from datasets import ClassLabel, Features, Image, List, Value
 
     span = {"source": Value("int64")}
+    group = {"group": Value("string")} if grouped else {}
     return Features(
         {
             "image": Image(),
@@ -44,8 +45,14 @@ def features(class_names: tuple[str, ...]) -> Any:
                 "coarse": List({**span, "r": Value("int64"), "s": Value("int64")}),
                 "fine": List({**span, "w": Value("int64"), "u": Value("int64"), "v": Value("int64")}),
             },
+            **group,
         }
     )
+
+
+def is_grouped(identity: dict[str, Any]) -> bool:
+    """Whether a data set of this identity has a column of groups."""
+    return bool(identity.get("group_column"))
 
 
 def png(image: Any) -> dict[str, Any]:
@@ -170,7 +177,7 @@ class Split:
 
         Leaving the block without an error makes the shard appear.
         """
-        schema = features(self.class_names).arrow_schema
+        schema = features(self.class_names, is_grouped(self.identity)).arrow_schema
         made_from = json.dumps(self.identity, sort_keys=True).encode()  # so that a shard can tell by itself
         own = {b"mvc_hf": self.fingerprint.encode(), MADE_FROM: made_from}
         schema = schema.with_metadata({**(schema.metadata or {}), **own})

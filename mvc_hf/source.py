@@ -12,7 +12,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,10 @@ from .texts import some
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from .recipe import Recipe
+    from .views import Look
+    from .windows import Window
 
 SPLIT_NAMES = ("train", "training", "test", "val", "valid", "validation", "dev", "eval")
 HUB_ID = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*)(?P<rest>(?::[^:@]+)?(?:@[^:@]+)?|@[^:@]+:[^:@]+)")
@@ -39,6 +43,8 @@ class Source(ABC):
         class_names: verbatim, in the order of the labels. They may hold anything (slashes, newlines): not for paths.
         labels: (N,) int64, each in [0, len(class_names)).
         columns: names of the columns that `column` takes; empty for folders and torchvision.
+        window: through which `image` has been seen already, where it has.
+        fit: how a picture becomes a square: see `pictures.square`.
     """
 
     name: str
@@ -46,9 +52,21 @@ class Source(ABC):
     class_names: tuple[str, ...]
     labels: np.ndarray
     columns: tuple[str, ...] = ()
+    window: Window | None = None
+    fit: str = "crop"
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """The rows that are to be used, ascending: all of them, but for a `View` of some."""
+        return np.arange(len(self))
+
+    @cached_property
+    def members(self) -> list[np.ndarray]:
+        """The rows of each class that are to be used, ascending."""
+        return by_class(self.labels[self.rows], len(self.class_names), self.rows)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -62,6 +80,10 @@ class Source(ABC):
     @abstractmethod
     def _content(self) -> Iterable[str | bytes]:
         """What the fingerprint is made of, besides the labels and the class names."""
+
+    def _content_of(self, rows: np.ndarray) -> Iterable[str | bytes]:
+        """The same of some rows alone. All of it where that costs nothing."""
+        return self._content()
 
     @abstractmethod
     def describe_row(self, row: int) -> str:
@@ -82,6 +104,14 @@ class Source(ABC):
             DataError: there is no such column; the message lists those that there are.
         """
         raise no_such_column(self, name)
+
+    def values(self, name: str) -> Iterator[tuple[int, Any]]:
+        """The rows that are to be used, each with its value in another column. Raises as `column`."""
+        column = self.column(name)
+        if len(self.rows) == len(self):  # to iterate is much faster than to index
+            yield from enumerate(column)
+        else:
+            yield from ((row, column[row]) for row in self.rows.tolist())
 
     def check(self, every_class: bool) -> None:
         """Raises DataError: no images, two classes of one name, or (if it matters) a class without images."""
@@ -108,6 +138,7 @@ def open_source(
     image_column: str | None = None,
     label_column: str | None = None,
     every_class: bool = True,
+    look: Look | None = None,
 ) -> Source:
     """Open a labelled image set.
 
@@ -118,16 +149,35 @@ def open_source(
             whatever the split.
         image_column, label_column: needed only where several columns fit.
         every_class: refuse a set with a class that has no image.
+        look: how many images of each class are to be used, and how they are seen.
 
     Raises:
         DataError: it does not exist, cannot be read, or is not a labelled image set.
     """
-    source = _open(os.fspath(dataset), split=split, image_column=image_column, label_column=label_column)
+    if look:
+        look.check()
+    columns = {"image_column": image_column, "label_column": label_column}
+    source = _open(os.fspath(dataset), look, split=split, **columns)
     source.check(every_class)
-    return source
+    return look.at(source) if look else source
 
 
-def _open(dataset: str, **options: Any) -> Source:
+def open_for(recipe: Recipe) -> Source:
+    """The labelled image set of a recipe, as the recipe wants it seen. Raises as `open_source`."""
+    from .views import Look
+
+    columns = {"image_column": recipe.image_column, "label_column": recipe.label_column}
+    return open_source(recipe.dataset, split=recipe.split, look=Look.of(recipe), **columns)
+
+
+def by_class(labels: np.ndarray, classes: int, rows: np.ndarray) -> list[np.ndarray]:
+    """The rows of each class, in their order; `labels` are those of the rows, and negative ones of no class."""
+    order = np.argsort(labels, kind="stable")
+    return np.split(rows[order], np.searchsorted(labels[order], np.arange(classes + 1)))[1:-1]
+
+
+def _open(dataset: str, look: Look | None, **options: Any) -> Source:
+    """`look` is for those that can leave alone what is not looked at."""
     from .folders import open_folder
     from .hub_source import open_hub
     from .tables import ParquetSource
@@ -138,16 +188,16 @@ def _open(dataset: str, **options: Any) -> Source:
         refuse_columns(dataset, options["image_column"], options["label_column"])
         return TorchvisionSource(dataset, options["split"])
     if os.path.isdir(path):
-        return open_folder(Path(path), **options)
+        return open_folder(Path(path), look=look, **options)
     if os.path.exists(path):
         if not path.endswith(".parquet"):
             raise DataError(f"{dataset!r} is neither a folder nor a .parquet file: convert it to one of these")
-        return ParquetSource([Path(path)], os.path.basename(path), **options)
+        return ParquetSource([Path(path)], os.path.basename(path), look=look, **options)
     if glob.has_magic(path):
         files = [Path(p) for p in sorted(glob.glob(path, recursive=True)) if p.endswith(".parquet")]
         if not files:
             raise DataError(f"no .parquet file matches {dataset!r}")
-        return ParquetSource(files, os.path.basename(path), **options)
+        return ParquetSource(files, os.path.basename(path), look=look, **options)
     hub = HUB_ID.fullmatch(dataset)
     bare = re.split("[:@]", dataset)[0]
     if bare.startswith(("/", ".", "~")) or bare.endswith(".parquet") or bare.count("/") > 1:
@@ -158,7 +208,7 @@ def _open(dataset: str, **options: Any) -> Source:
             "nor torchvision:NAME"
         )
     rest = {part[0]: part[1:] for part in re.findall("[:@][^:@]+", hub["rest"])}
-    return open_hub(hub["id"], rest.get(":"), rest.get("@"), **options)
+    return open_hub(hub["id"], rest.get(":"), rest.get("@"), look=look, **options)
 
 
 def no_such_column(source: Source, name: str) -> DataError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import glob
+import hashlib
 import itertools
 import os
 import re
@@ -18,12 +19,15 @@ import numpy as np
 from . import pictures
 from .errors import DataError
 from .files import digests, read_file
+from .some_rows import SomeRows
 from .source import SPLIT_NAMES, Source, no_such_column
 from .texts import one_line, reason, some
 
 if TYPE_CHECKING:
     import datasets
     from PIL import Image
+
+    from .views import Look
 
 LABEL_COLUMNS = ("label", "labels", "class", "target", "fine_label", "category")
 
@@ -37,7 +41,6 @@ class TableSource(Source):
     """
 
     def __init__(self, table: datasets.Dataset, image_column: str | None, label_column: str | None) -> None:
-        import datasets
 
         self.columns = tuple(table.column_names)
         self._image_column = _pick("image", _image_columns(table.features), image_column, self)
@@ -47,20 +50,35 @@ class TableSource(Source):
                 f"the column {image_column!r} of {self.name} holds no pictures but {kind} (--image-column)"
             )
         self._label_column = _pick("label", _label_columns(table.features), label_column, self)
-        for column, feature in table.features.items():  # else `datasets` itself opens whatever path a cell holds
-            if isinstance(feature, datasets.Image):
-                table = table.cast_column(column, datasets.Image(decode=False))
-        self._table, self._images = table, table.select_columns([self._image_column])
+        table = _undecoded(table)
+        self._table, self._images, self._chosen = table, table.select_columns([self._image_column]), None
         self.labels, self.class_names = self._read_labels()
 
     def image(self, row: int) -> Image.Image:
-        cell, name = self._images[row][self._image_column], self.describe_row(row)
+        cell, name = self._cell(row), self.describe_row(row)
         data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
         if data is None and path:
             data = read_file(self._picture_file(row, str(path)), name)
         if data is None:
             raise DataError(f"{name} has no picture in the column {self._image_column!r}: remove it")
         return pictures.decode(data, name)
+
+    def _cell(self, row: int) -> Any:
+        """What the image column holds, undecoded."""
+        if self._chosen is None:
+            return self._images[row][self._image_column]
+        at = int(np.searchsorted(self._chosen, row))
+        if at == len(self._chosen) or self._chosen[at] != row:
+            raise DataError(f"{self.describe_row(row)} is not one of those that --max-images-per-class takes")
+        return self._images[at][self._image_column]
+
+    def _take(self, look: Look, parquet: SomeRows, rows: np.ndarray) -> None:
+        """Fetch the pictures that are to be used, and no others. `rows` of the files are those of the table."""
+        self._chosen = look.chosen(self.labels)
+        try:
+            self._images = _undecoded(parquet.pictures(self._image_column, rows[self._chosen]))
+        except Exception as error:  # of a file, or of a network
+            raise DataError(f"the pictures of {self.name} cannot be fetched: {reason(error)}") from error
 
     @abstractmethod
     def _picture_file(self, row: int, path: str) -> Path:
@@ -116,6 +134,16 @@ class TableSource(Source):
             )
 
 
+def _undecoded(table: datasets.Dataset) -> datasets.Dataset:
+    """Else `datasets` itself opens whatever path a cell holds."""
+    import datasets
+
+    for column, feature in table.features.items():
+        if isinstance(feature, datasets.Image):
+            table = table.cast_column(column, datasets.Image(decode=False))
+    return table
+
+
 def _pick(what: str, candidates: list[str], given: str | None, source: Source) -> str:
     if given is not None:
         if given not in source.columns:
@@ -160,8 +188,9 @@ class ParquetSource(TableSource):
     """Parquet files as one table. Of `split` only the slice matters; the files are the split already."""
 
     def __init__(
-        self, files: list[Path], name: str, split: str, image_column: str | None, label_column: str | None
-    ) -> None:
+        self, files: list[Path], name: str, split: str, image_column: str | None, label_column: str | None,
+        look: Look | None = None,
+    ) -> None:  # fmt: skip
         import datasets
         import pyarrow.parquet as pq
 
@@ -177,13 +206,18 @@ class ParquetSource(TableSource):
         if not sum(rows):
             raise DataError(f"{name} holds no rows: check the file or split")
         try:
-            paths = [glob.escape(str(f.absolute())) for f in files]
-            table = datasets.load_dataset("parquet", data_files={"train": paths}, split=f"train{self._slice}")
-            parts = datasets.ReadInstruction.from_spec(f"train{self._slice}").to_absolute({"train": sum(rows)})
+            self._rows = rows_of_slice(self._slice, sum(rows))
+            if look and look.max_images_per_class:
+                some_rows = SomeRows(tuple(str(f.absolute()) for f in files))
+                table = some_rows.columns().select(self._rows)
+            else:
+                paths = [glob.escape(str(f.absolute())) for f in files]
+                table = datasets.load_dataset("parquet", data_files={"train": paths}, split=f"train{self._slice}")
         except Exception as error:
             raise DataError(f"{name} cannot be read, split {split!r}: {reason(error)}") from error
-        self._rows = np.concatenate([np.arange(part.from_, part.to) for part in parts])
         super().__init__(table, image_column, label_column)
+        if look and look.max_images_per_class:
+            self._take(look, some_rows, self._rows)
 
     def describe_row(self, row: int) -> str:
         if self._slice:
@@ -194,6 +228,15 @@ class ParquetSource(TableSource):
     def _content(self) -> Iterator[str | bytes]:
         yield from ("parquet", self._slice, self._image_column)
         yield from digests(self._files)
+
+    def _content_of(self, rows: np.ndarray) -> Iterator[str | bytes]:
+        yield from ("some rows of parquet", self._image_column)
+        for row in rows.tolist():
+            cell = self._cell(row)
+            data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
+            if data is None and path:
+                data = read_file(self._picture_file(row, str(path)), self.describe_row(row))
+            yield hashlib.blake2b(data or b"", digest_size=16).digest()
 
     def _file_of(self, row: int) -> int:
         return bisect.bisect_right(self._ends, int(self._rows[row]))
@@ -209,6 +252,14 @@ class ParquetSource(TableSource):
             cure = "store the bytes, or a relative path of a file below the folder of the Parquet file"
             raise path_instead(self.describe_row(row), cure)
         return file
+
+
+def rows_of_slice(part: str, count: int) -> np.ndarray:
+    """The rows that "[:10%]" and its like mean, of so many; all of them for ""."""
+    import datasets
+
+    parts = datasets.ReadInstruction.from_spec(f"train{part}").to_absolute({"train": count})
+    return np.concatenate([np.arange(p.from_, p.to) for p in parts])
 
 
 def parquet_in(folder: Path) -> list[Path]:

@@ -36,8 +36,8 @@ class Pets:
     def describe_row(self, row):
         return f"row {row} of pets"
 
-    def column(self, name):
-        return self._columns[name]
+    def values(self, name):
+        return enumerate(self._columns[name])
 
 
 def contents(table):

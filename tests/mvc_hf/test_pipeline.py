@@ -147,8 +147,9 @@ def test_what_is_finished_is_not_done_again(settings, tmp_path, capsys, monkeypa
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.parquet")}
     monkeypatch.setattr(mvc_hf.finetune.Run, "_update", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr(mvc_hf.generate.Studio, "rows", lambda *_: pytest.fail("generated again"))
-    code, _, err = run(capsys, tmp_path, settings)
-    assert code == 0 and err.count("is finished already; nothing to do") == 3
+    code, out, err = run(capsys, tmp_path, settings)
+    assert code == 0 and err.count("is finished already; nothing to do") == 2
+    assert "captions.parquet is there already, made by these settings; nothing to do" in out
     assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.parquet")}
 
 

@@ -1,0 +1,26 @@
+"""mvc-hf plan"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("plan", short_help="What a recipe will cost here: time, memory, disk, upload.")
+@click.argument("recipe", type=click.Path(path_type=Path))
+def command(recipe: Path) -> None:
+    """Measure a few real batches of every stage of a recipe on this machine, and say what all of them will cost.
+
+    RECIPE is a file as `mvc-hf run` takes it. Its data and models are fetched and read as the run would do it; nothing
+    is written to its output folder, and what is measured is thrown away. Times are those of one process from nothing:
+    what a former run has left is not taken off.
+
+    \b
+    Example:
+      mvc-hf plan flowers.yaml
+    """
+    from ..pipeline import Pipeline
+    from ..planning import plan
+
+    click.echo(str(plan(Pipeline.load(recipe))))

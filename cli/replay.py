@@ -1,0 +1,52 @@
+"""mvc-hf replay"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("replay", short_help="Make one row of a synthetic data set again, and compare.")
+@click.argument("dataset")
+@click.argument("row", type=click.IntRange(0))
+@click.option("--model", default=None, help="the checkpoint (default: the one that the data set names)")
+@click.option("--dataset-source", default="", help="data set of the condition images (default: the checkpoint's)")
+@click.option("--base", default="", help="the untouched base of a pretrained row (default: the checkpoint's)")
+@click.option(
+    "--tolerance",
+    type=click.IntRange(0, 255),
+    default=None,
+    help="allowed difference of a pixel, of 255 (default: 2; in fp16 16, in bf16 32)",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=None, help="write the picture here, as PNG")
+def command(
+    dataset: str,
+    row: int,
+    model: str | None,
+    dataset_source: str,
+    base: str,
+    tolerance: int | None,
+    output: Path | None,
+) -> None:
+    """Make one row of a synthetic data set again, from its columns and the checkpoint, and say whether it matches.
+
+    DATASET is a folder made by `mvc-hf generate` or its Hub id (org/name[@revision]), ROW a number from 0. Prompt, mix
+    and condition image must be to the letter what the row's seed, label and index give; pixels may differ by rounding,
+    since a row was made in a batch with others, maybe on another device. Exits with 1 where it does not match.
+
+    \b
+    Example:
+      mvc-hf replay synthetic 17 --dataset-source photos/ -o again.png
+    From the Hub:
+      mvc-hf replay my-name/flowers-synthetic 17 --model my-name/flowers --dataset-source photos/
+    """
+    from ..errors import DataError
+    from ..replay import replay
+
+    found = replay(dataset, row, model=model, condition_data=dataset_source, base=base, tolerance=tolerance)
+    if output is not None:
+        found.image.save(output, "PNG")
+    click.echo(str(found))
+    if not found.matches:
+        raise DataError(f"row {row} is not what {dataset} and the checkpoint give")

@@ -1,0 +1,89 @@
+"""How many synthetic images each class gets: pure functions of the settings and of the real images of each class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import RecipeError
+from .recipe import fingerprint
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
+
+IMAGES_PER_CLASS = 100  # where no setting says how many
+
+
+def needs_real(recipe: Recipe) -> bool:
+    """Whether the real images have to be counted for it."""
+    return recipe.balance or recipe.per_image is not None
+
+
+def images_of_class(recipe: Recipe, classes: int, real: np.ndarray | None = None) -> np.ndarray:
+    """Synthetic images of each class, (classes,) int64.
+
+    Args:
+        real: (classes,) real images of each class; only where `needs_real` says so.
+
+    Raises:
+        RecipeError: it comes to no image at all.
+    """
+    if recipe.per_image is not None:
+        counts = np.asarray(real, np.int64) * recipe.per_image
+    elif recipe.total is None:
+        counts = np.full(classes, recipe.images_per_class or IMAGES_PER_CLASS, np.int64)
+    elif recipe.balance:
+        counts = balanced(np.asarray(real, np.int64), recipe.total)
+    else:
+        counts = spread(classes, recipe.total)
+    if not counts.sum():
+        raise RecipeError("there is no image to make: no class has a real image that --per-image could count")
+    return counts
+
+
+def identity(recipe: Recipe, counts: np.ndarray) -> dict[str, Any]:
+    """What a data set records of it. Equal counts need no more than their number, which all data sets have."""
+    if recipe.total is None and recipe.per_image is None:
+        return {"images_per_class": int(counts[0])}
+    return {"images_per_class": None, "images_of_class": fingerprint({"images of class": counts.tolist()})}
+
+
+def spread(classes: int, total: int) -> np.ndarray:
+    """As many for each class; what does not divide goes one by one to the first classes."""
+    counts = np.full(classes, total // classes, np.int64)
+    counts[: total % classes] += 1
+    return counts
+
+
+def balanced(real: np.ndarray, total: int) -> np.ndarray:
+    """Shares of `total` that make real + synthetic images as equal as can be.
+
+    The smallest classes are filled up to a common level, like vessels with water; what is left over goes one by one to
+    the first of the classes at that level. It is what giving each image to the smallest class (the first of them)
+    would come to.
+    """
+    ascending = np.sort(real)
+    # below[i]: what it takes to fill the i + 1 smallest classes up to the size of the largest of them.
+    below = ascending * np.arange(1, len(real) + 1) - np.cumsum(ascending)
+    filled = int(np.searchsorted(below, total, side="right"))  # classes that get anything, or lie at the level
+    level = (total + int(ascending[:filled].sum())) // filled
+    counts = np.maximum(level - real, 0)
+    left = total - int(counts.sum())
+    counts[np.flatnonzero(real <= level)[:left]] += 1
+    return counts
+
+
+def addresses(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and k of all rows, in order: k runs from 0 in each class, and any part of the rows has of every class
+    as large a share as the whole: so every shard holds every class. Where all classes are of one size: k first, then
+    label.
+    """
+    labels = np.repeat(np.arange(len(counts)), counts)
+    starts = np.cumsum(counts) - counts
+    k = np.arange(len(labels)) - starts[labels]
+    # The middle of each row's share of its class. A quotient of whole numbers is rounded correctly, so that equal ones
+    # are equal as floats, too, on every machine.
+    place = (2 * k + 1) / (2 * counts[labels])
+    order = np.lexsort((labels, place))
+    return labels[order], k[order]

@@ -1,0 +1,50 @@
+"""The captions of a data set as a file, written once: what `mvc-hf caption` and the first stage of a run do."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from .caption_lengths import say_cuts
+from .caption_table import already_written
+from .captions import caption_source, origin
+from .progress import is_main_process
+from .recipe import Recipe
+from .source import open_for
+
+
+def write_captions(recipe: Recipe, path: Path) -> str:
+    """Caption, unless it is done: a person may have edited the file. On several processes all of them call it.
+
+    Args:
+        path: of a Parquet file, in a folder that is there.
+
+    Returns:
+        A line on what was made.
+
+    Raises:
+        MvcError: the data or the captioner cannot be used, or something else is at `path`.
+    """
+    keep = recipe.keep_duplicates is not False  # in the file; fine-tuning leaves out what it does not want
+    captioner = caption_source(recipe.captions, keep_duplicates=keep, recipe=recipe)
+    source = open_for(recipe)
+    made_from = origin(captioner, source)
+    written = already_written(path, made_from)
+    _wait()  # all look before the first one writes
+    if written:
+        return f"{path} is there already, made by these settings; nothing to do"
+    table = replace(captioner.table(source), origin=made_from)
+    say_cuts(table, source.class_names)
+    if is_main_process():
+        table.save(path)
+    _wait()
+    return f"{path}: {len(table)} captions of {len(source.class_names)} classes"
+
+
+def _wait() -> None:
+    """For the other processes, where there are some: most captioners need no torch, which takes seconds to import."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        from .processes import process_state
+
+        process_state().wait_for_everyone()

@@ -1,0 +1,157 @@
+"""Some rows of Parquet files, here or on the Hub: of the pictures, only those that are wanted are fetched.
+
+Everything else (labels, captions, groups) is small, and read of all rows, so that row numbers are those of the whole.
+Both lie in the cache as Arrow files, mapped into memory. Parquet can be read by row groups only: a group without a
+wanted picture is never touched, of the others the column of the pictures is read once, and the wanted ones kept.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock
+
+from .caches import cache_root
+from .progress import bar
+from .recipe import fingerprint
+
+if TYPE_CHECKING:
+    import datasets
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+
+@dataclass(frozen=True)
+class SomeRows:
+    """Parquet files as one table.
+
+    Args:
+        files: paths, or URLs at a commit.
+        features: of `datasets`, where more is known than the files say.
+    """
+
+    files: tuple[str, ...]
+    features: datasets.Features | None = None
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """Rows of each file."""
+        return [self._open(file).metadata.num_rows for file in self.files]
+
+    def columns(self) -> datasets.Dataset:
+        """All rows, with nothing in the columns of pictures and other bytes."""
+        light = [field.name for field in self._schema if not _is_heavy(field.type)]
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for file, count in zip(self.files, self.sizes):
+                yield from _hollow(self._open(file).read(columns=light), count, self._schema)
+
+        return self._cached("columns", "", batches)
+
+    def pictures(self, column: str, rows: np.ndarray) -> datasets.Dataset:
+        """One column of some rows, which are ascending."""
+        import pyarrow as pa
+
+        schema = pa.schema([self._schema.field(column)])
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            ends = np.cumsum(self.sizes)
+            with bar(len(rows), "fetching", " images") as shown:
+                for file, end, count in zip(self.files, ends, self.sizes):
+                    mine = rows[(rows >= end - count) & (rows < end)] - (end - count)
+                    for table in _of_file(self._open(file), column, mine) if len(mine) else ():
+                        yield from table.cast(schema).to_batches()
+                        shown.update(len(table))
+
+        return self._cached("pictures", fingerprint({"column": column, "rows": rows.tolist()}), batches, column)
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        """Of all files; `features`, or what the first one says, in its metadata."""
+        import datasets
+
+        found = self._open(self.files[0]).schema_arrow
+        known = self.features if self.features and set(self.features) == set(found.names) else None
+        return (known or datasets.Features.from_arrow_schema(found)).arrow_schema
+
+    def _open(self, file: str) -> pq.ParquetFile:
+        import pyarrow.parquet as pq
+
+        if "://" not in file:
+            return pq.ParquetFile(file)
+        import fsspec
+
+        system, path = fsspec.core.url_to_fs(file)
+        # What is asked for and no more: reading ahead would fetch the pictures that lie between the labels.
+        return pq.ParquetFile(system.open(path, "rb", cache_type="none"))
+
+    def _cached(
+        self, kind: str, key: str, batches: Callable[[], Iterator[pa.RecordBatch]], column: str | None = None
+    ) -> datasets.Dataset:
+        import datasets
+        import pyarrow as pa
+
+        schema = self._schema if column is None else _with_features(self._schema, column)
+        folder = cache_root() / f"rows-{fingerprint({'files': list(map(_state, self.files)), 'schema': str(schema)})}"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{kind}{key and '-'}{key}.arrow"
+        with FileLock(folder / "lock"):
+            if not path.exists():
+                temporary = path.with_name(f".{path.name}.tmp")
+                with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
+                    for batch in batches():
+                        stream.write_batch(batch.cast(schema))
+                os.replace(temporary, path)
+        return datasets.Dataset.from_file(str(path))
+
+
+def _hollow(light: pa.Table, count: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The batches of a table of some columns, with nulls in those that it lacks."""
+    import pyarrow as pa
+
+    columns = [
+        light[field.name].cast(field.type) if field.name in light.column_names else pa.nulls(count, field.type)
+        for field in schema
+    ]
+    yield from pa.table(columns, schema=schema).to_batches()
+
+
+def _of_file(file: pq.ParquetFile, column: str, rows: np.ndarray) -> Iterator[pa.Table]:
+    """The column of some rows of a file, row group by row group."""
+    sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+    for group, (end, size) in enumerate(zip(itertools.accumulate(sizes), sizes)):
+        mine = rows[(rows >= end - size) & (rows < end)] - (end - size)
+        if len(mine):
+            yield file.read_row_group(group, columns=[column]).take(mine)
+
+
+def _with_features(schema: pa.Schema, column: str) -> pa.Schema:
+    """The schema of one column alone, with what `datasets` knows of it."""
+    import datasets
+
+    features = datasets.Features.from_arrow_schema(schema)
+    return datasets.Features({column: features[column]}).arrow_schema
+
+
+def _is_heavy(kind: Any) -> bool:
+    """Whether a column of a type holds bytes, at any depth."""
+    import pyarrow as pa
+
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return True
+    return any(_is_heavy(kind.field(i).type) for i in range(kind.num_fields))
+
+
+def _state(file: str) -> list[Any]:
+    """What tells whether a file is still the one that it was. A URL names its commit."""
+    if "://" in file:
+        return [file]
+    about = Path(file).stat()
+    return [file, about.st_size, about.st_mtime_ns]

@@ -1,0 +1,112 @@
+"""`load_dataset("mvc", data_files="recipe.yaml", images_per_class=50)`: a synthetic split by way of `datasets`.
+
+    import mvc_hf  # makes the name known
+    from datasets import load_dataset
+
+    split = load_dataset("mvc", data_files="recipe.yaml", split="train")
+    stream = load_dataset("mvc", data_files="hf://org/name/mvc.yaml", split="train", streaming=True)
+
+The rows are those that `mvc-hf generate` makes for the same recipe. They go into the cache of `datasets`, under a key
+of everything that decides them: the settings, the checkpoint, and the names, sizes and times of the condition images.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import datasets
+from datasets.exceptions import DatasetGenerationError
+from datasets.fingerprint import Hasher
+
+from ..errors import MvcError, RecipeError
+from ..orders import Order
+from ..recipe import GENERATE, Recipe, check_known
+from ..shards import ROW_GROUP, features
+
+SETTINGS = (*Recipe().to_dict(GENERATE), "base", "model")  # None, the default, leaves it to the file
+COMMON = tuple(field.name for field in dataclasses.fields(datasets.BuilderConfig))
+
+_Settings = dataclasses.make_dataclass(
+    "_Settings", [(name, Any, None) for name in SETTINGS], bases=(datasets.BuilderConfig,), eq=False
+)
+_Settings.__module__ = __name__
+
+
+class MvcConfig(_Settings):
+    """A recipe file as `data_files`, and the settings that are given over it.
+
+    Attributes:
+        order: what comes of both, once `datasets` has found the file.
+
+    Raises:
+        MvcError: a setting is unknown or bad, or the recipe, its checkpoint or its data set are not to be had.
+    """
+
+    order: Order
+
+    def __new__(cls, *arguments: Any, **settings: Any) -> MvcConfig:
+        check_known(settings, (*SETTINGS, *COMMON))
+        return super().__new__(cls)
+
+    def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
+        """The name of the entry in the cache. `datasets` would take the arguments; this takes what they come to."""
+        given = {name: getattr(self, name) for name in SETTINGS}
+        self.order = Order.of(self._recipe_file(), {name: v for name, v in given.items() if v is not None})
+        key = self.order.key
+        if custom_features is not None:
+            key = Hasher.hash((key, custom_features))
+        return f"{self.name}-{key}"
+
+    def _recipe_file(self) -> str:
+        files = [file for split in (self.data_files or {}).values() for file in split]
+        if len(files) != 1:
+            raise RecipeError(f"{len(files)} files are given; give one recipe: data_files='recipe.yaml'")
+        return files[0]
+
+
+class DatasetsBuilder(datasets.GeneratorBasedBuilder):
+    """Generates while `datasets` writes, or while a stream is read."""
+
+    BUILDER_CONFIG_CLASS = MvcConfig
+    DEFAULT_WRITER_BATCH_SIZE = ROW_GROUP  # rows in memory
+
+    def download_and_prepare(self, *arguments: Any, num_proc: int | None = None, **options: Any) -> None:
+        """As `datasets` has it. Raises RecipeError for several processes: each would load a model of its own."""
+        if num_proc is not None and num_proc > 1:
+            raise RecipeError(
+                f"num_proc={num_proc}: load_dataset('mvc', ...) generates in one process; for several GPUs run "
+                "`accelerate launch -m mvc_hf.cli generate ...` and load the folder that it makes"
+            )
+        super().download_and_prepare(*arguments, **options)
+
+    def _info(self) -> datasets.DatasetInfo:
+        about = "Synthetic images made by mixing visual concepts (mvc_hf)."
+        order = self.config.order
+        return datasets.DatasetInfo(description=about, features=features(order.class_names, order.grouped))
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        (name,) = self.config.data_files
+        return [datasets.SplitGenerator(name=str(name))]
+
+    def _prepare_split(self, *arguments: Any, **options: Any) -> None:
+        """Errors that the user can mend come through as what they are."""
+        try:
+            super()._prepare_split(*arguments, **options)
+        except DatasetGenerationError as error:
+            if isinstance(error.__cause__, MvcError):
+                raise error.__cause__ from None
+            raise
+
+    def _generate_examples(self) -> Iterator[tuple[Any, dict[str, Any]]]:
+        for shard, number, row in self.config.order.rows():
+            yield _key(shard, number), row
+
+
+def _key(shard: int, number: int) -> Any:
+    try:
+        from datasets.builder import Key
+    except ImportError:  # another version of datasets: any unique key does
+        return number
+    return Key(shard, number)
