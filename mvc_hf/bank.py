@@ -57,7 +57,11 @@ class TextBank:
     def build(cls, table: CaptionTable, base: Base) -> TextBank:
         """Encode every caption once, or find it encoded."""
         texts = [*table.captions, ""]
-        made_from = {"texts": texts, "encoder": base.fingerprint("text_encoder", "tokenizer")}
+        made_from = {
+            "texts": texts,
+            "tokens": base.tokens_of(texts),
+            "encoder": base.encoder_fingerprint("text_encoder"),
+        }
         width = base.text_encoder.config.hidden_size
         shape = (len(texts), base.tokenizer.model_max_length, width)
 
@@ -105,7 +109,7 @@ class LatentBank:
         made_from = {
             "source": source.fingerprint,
             "rows": len(source),
-            "encoder": base.fingerprint("vae"),
+            "encoder": base.encoder_fingerprint("vae"),
             "resolution": resolution,
         }
         if source.fit != "crop":

@@ -22,6 +22,7 @@ from .hub_pull import is_hub_id as is_hub_id
 from .hub_pull import locate
 
 COMPONENTS = ("tokenizer", "text_encoder", "vae", "unet", "scheduler")
+NOTED_BY_LIBRARIES = ("transformers_version", "torch_dtype", "dtype", "architectures")
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionInstructPix2PixPipeline")
 
 
@@ -74,6 +75,30 @@ class Base:
                         for block in iter(lambda: file.read(1 << 22), b""):
                             digest.update(block)
         return digest.hexdigest()
+
+    def encoder_fingerprint(self, component: str) -> str:
+        """Hex digest of what an encoder computes: its weights, as they are loaded, and the shape of its network.
+
+        Not of its files: a checkpoint holds the encoders of its base, perhaps in another precision, and what these
+        have encoded need not be encoded again.
+        """
+        module = getattr(self, component)
+        values = (
+            json.loads(module.config.to_json_string(use_diff=False))
+            if component == "text_encoder"
+            else {**module.config}
+        )
+        kept = {k: v for k, v in values.items() if not k.startswith("_") and k not in NOTED_BY_LIBRARIES}
+        digest = hashlib.blake2b(json.dumps(kept, sort_keys=True, default=str).encode(), digest_size=16)
+        for name, tensor in sorted(module.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def tokens_of(self, texts: list[str]) -> str:
+        """Hex digest of the token ids of texts: of a tokenizer, what it does counts, not in which files it lies."""
+        ids = self.tokenizer(texts, truncation=True, max_length=self.tokenizer.model_max_length).input_ids
+        return hashlib.blake2b(json.dumps(ids).encode(), digest_size=16).hexdigest()
 
     @torch.inference_mode()
     def encode_text(self, texts: list[str]) -> torch.Tensor:

@@ -5,6 +5,7 @@ import tiny
 
 from mvc_hf import generate as module
 from mvc_hf.checkpoint import load_captions
+from mvc_hf.diffusion import Base
 from mvc_hf.errors import DataError, ModelError, OutputError, RecipeError
 from mvc_hf.finetune import finetune
 from mvc_hf.generate import addresses, generate
@@ -192,3 +193,19 @@ def test_nothing_of_this_machine_is_written(recipe, checkpoint, photos, tmp_path
         if path.is_file():
             for secret in (photos, checkpoint, tmp_path):
                 assert str(secret).encode() not in path.read_bytes(), path
+
+
+def test_what_fine_tuning_encoded_is_not_encoded_again(photos, tiny_base, tmp_path, monkeypatch):
+    """The checkpoint holds the encoders of its base, in files that differ."""
+    checkpoint = tmp_path / "checkpoint"
+    finetune(Recipe(dataset=str(photos), base=str(tiny_base), train_batch_size=4, max_train_steps=1), checkpoint)
+    base = (tiny_base / "vae" / "config.json").read_bytes()
+    assert base != (checkpoint / "vae" / "config.json").read_bytes()
+
+    def again(self, *args):
+        raise AssertionError("encoded again")
+
+    monkeypatch.setattr(Base, "encode_images", again)
+    monkeypatch.setattr(Base, "encode_text", again)
+    recipe = Recipe(dataset=str(photos), images_per_class=1, num_inference_steps=1)
+    assert generate(recipe, checkpoint, tmp_path / "made").rows == 3
