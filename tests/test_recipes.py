@@ -62,3 +62,23 @@ def test_it_runs_on_a_miniature(path, tiny_base, tmp_path):
     assert made.features["label"].names == names
     assert np.bincount(made["label"]).tolist() == [recipe.per_image * real // 2] * 2
     assert (tmp_path / "out" / "captions.parquet").exists()
+
+
+def test_the_reduced_set_as_class_folders(tmp_path, monkeypatch):
+    """The example in the docs, on a stand-in for CIFAR-10: the images that fine-tuning takes."""
+    docs = (Path(__file__).parents[1] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    (example,) = (part.partition("```")[0] for part in docs.split("```python\n") if "cifar10-reduced-real" in part)
+    (tmp_path / "recipes").mkdir()
+    text = (Path(__file__).parents[1] / "recipes" / "cifar10-reduced.yaml").read_text(encoding="utf-8")
+    text = text.replace("uoft-cs/cifar10", "cifar.parquet").replace("per-class: 400", "per-class: 2")
+    (tmp_path / "recipes" / "cifar10-reduced.yaml").write_text(text, encoding="utf-8")
+    features = datasets.Features({"img": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+    rows = {"img": [Image.new("RGB", (8, 8), (i,) * 3) for i in range(12)], "label": [i % 2 for i in range(12)]}
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "cifar.parquet")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "docs/recipes.md", "exec"), {})
+    found = sorted(p.relative_to(tmp_path / "cifar10-reduced-real").as_posix() for p in tmp_path.rglob("*.png"))
+    assert [Path(f).parent.as_posix() for f in found] == ["train/cat"] * 2 + ["train/dog"] * 2
+    assert all(
+        Image.open(tmp_path / "cifar10-reduced-real" / f).getpixel((0, 0))[0] == int(Path(f).stem) for f in found
+    )
