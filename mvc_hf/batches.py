@@ -186,8 +186,8 @@ def _keep_aside(rows: np.ndarray, count: int, seed: int, label: int) -> np.ndarr
 
 
 def _own_captions(text: TextBank, rows: int) -> np.ndarray:
-    """Caption row of each image, (rows,) int64; −1 where it has none."""
+    """Caption row of each image, its first where it has several, (rows,) int64; −1 where it has none."""
     own = np.full(rows, -1, np.int64)
-    known = np.flatnonzero((text.table.rows >= 0) & (text.table.rows < rows))
-    own[text.table.rows[known]] = known
+    known = np.flatnonzero((text.table.rows >= 0) & (text.table.rows < rows))[::-1]
+    own[text.table.rows[known]] = known  # of several the last one written stays
     return own

@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
+from mvc_hf import batches
 from mvc_hf.bank import LatentBank, TextBank
 from mvc_hf.batches import TrainingSet, prefetched
 from mvc_hf.captions import CaptionTable
@@ -141,3 +144,9 @@ def test_prefetching_changes_nothing_and_passes_errors_on():
         assert torch.equal(batch.noise, made.batch(n).noise)
     with pytest.raises(Exception, match="whole number"):
         list(prefetched(made, iter([np.array([-1])])))
+
+
+def test_an_image_with_several_captions_owns_the_first():
+    """The first is the likeliest one of a model that captions; the others are sampled."""
+    bank = SimpleNamespace(table=SimpleNamespace(rows=np.array([2, 0, 2, -1, 0])))
+    assert batches._own_captions(bank, 4).tolist() == [1, -1, 0, -1]
