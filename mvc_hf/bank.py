@@ -203,10 +203,13 @@ class _Picture:
 def _try_image(source: Source, row: int, resolution: int) -> _Picture:
     try:
         image = source.image(row)
-        pixels = np.asarray(square(to_rgb(image), resolution, source.fit), np.float32) / 127.5 - 1
-        return _Picture(torch.from_numpy(pixels).permute(2, 0, 1), to_rgb(image).size, is_grey(image))
     except DataError as error:
         return _Picture(None, error=str(error))
+    try:
+        pixels = np.asarray(square(to_rgb(image), resolution, source.fit), np.float32) / 127.5 - 1
+        return _Picture(torch.from_numpy(pixels).permute(2, 0, 1), to_rgb(image).size, is_grey(image))
+    except DataError as error:  # of a picture, not of a row
+        return _Picture(None, error=f"{source.describe_row(row)}: {error}")
 
 
 class _Seen:

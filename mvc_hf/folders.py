@@ -13,6 +13,7 @@ import numpy as np
 from . import pictures
 from .errors import DataError
 from .files import digests, read_file
+from .progress import say
 from .source import SPLIT_NAMES, Source, refuse_columns
 from .tables import ParquetSource, files_of_split, parquet_in
 from .texts import one_line, some
@@ -43,6 +44,7 @@ class FolderSource(Source):
         for n in self.class_names:
             if any("\ud800" <= c <= "\udfff" for c in n):
                 raise DataError(f"the folder name {n!r} in {name} is not valid UTF-8: rename it")
+        _say_what_is_one_class(name, self.class_names, files)
 
     def describe_row(self, row: int) -> str:
         return one_line(self._files[row])
@@ -61,6 +63,21 @@ class FolderSource(Source):
         yield "folder"
         yield from self._files
         yield from digests([self._root / self._files[row] for row in rows])
+
+
+def _say_what_is_one_class(name: str, class_names: tuple[str, ...], files: list[list[str]]) -> None:
+    """A class folder that holds only folders of pictures may be a genus where its species were meant."""
+    nested = {}
+    for class_name, paths in zip(class_names, files):
+        inner = dict.fromkeys(path.split("/")[1] for path in paths if path.count("/") > 1)
+        if len(inner) > 1 and all(path.count("/") > 1 for path in paths):
+            nested[class_name] = list(inner)
+    if nested:
+        first, inner = next(iter(nested.items()))
+        say(
+            f"note: {len(nested)} of {len(class_names)} class folders of {name} hold folders, which count as one "
+            f"class: {one_line(first)!r} is {some(inner, 3)} together; for classes of their own, put them side by side"
+        )
 
 
 def open_folder(

@@ -74,8 +74,9 @@ def open_hub(
         if look and look.max_images_per_class and commit:
             some_rows = _parquet(hub_id, config, commit, split)
         if some_rows:
-            rows = rows_of_slice("".join(split.partition("[")[1:]), sum(some_rows.sizes))
-            table = some_rows.columns().select(rows)
+            table = some_rows.columns()
+            rows = rows_of_slice("".join(split.partition("[")[1:]), len(table))
+            table = table.select(rows)
         else:
             table = datasets.load_dataset(hub_id, config, split=split, revision=commit or revision)
     except Exception as error:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+AT_ONCE = 16  # files that are read at a time: what takes long is to wait for the Hub
+
 
 @dataclass(frozen=True)
 class SomeRows:
@@ -43,32 +47,40 @@ class SomeRows:
     @cached_property
     def sizes(self) -> list[int]:
         """Rows of each file."""
-        return [self._open(file).metadata.num_rows for file in self.files]
+        return [footer.num_rows for footer in self._footers]
 
     def columns(self) -> datasets.Dataset:
         """All rows, with nothing in the columns of pictures and other bytes."""
-        light = [field.name for field in self._schema if not _is_heavy(field.type)]
+
+        def read(at: int) -> pa.Table:
+            light = [field.name for field in self._schema if not _is_heavy(field.type)]
+            with self._open(at) as file:
+                return file.read(columns=light, use_threads=False)
 
         def batches() -> Iterator[pa.RecordBatch]:
-            for file, count in zip(self.files, self.sizes):
-                yield from _hollow(self._open(file).read(columns=light), count, self._schema)
+            with bar(len(self.files), "reading labels", " files") as shown, ThreadPoolExecutor(AT_ONCE) as pool:
+                for first in range(0, len(self.files), AT_ONCE):
+                    some = range(first, min(first + AT_ONCE, len(self.files)))
+                    for at, table in zip(some, pool.map(read, some)):
+                        yield from _hollow(table, self.sizes[at], self._schema)
+                        shown.update()
 
         return self._cached("columns", "", batches)
 
     def pictures(self, column: str, rows: np.ndarray) -> datasets.Dataset:
         """One column of some rows, which are ascending."""
-        import pyarrow as pa
-
-        schema = pa.schema([self._schema.field(column)])
 
         def batches() -> Iterator[pa.RecordBatch]:
             ends = np.cumsum(self.sizes)
             with bar(len(rows), "fetching", " images") as shown:
-                for file, end, count in zip(self.files, ends, self.sizes):
+                for at, (end, count) in enumerate(zip(ends, self.sizes)):
                     mine = rows[(rows >= end - count) & (rows < end)] - (end - count)
-                    for table in _of_file(self._open(file), column, mine) if len(mine) else ():
-                        yield from table.cast(schema).to_batches()
-                        shown.update(len(table))
+                    if not len(mine):
+                        continue
+                    with self._open(at) as file:
+                        for table in _of_file(file, column, mine):
+                            yield from table.to_batches()
+                            shown.update(len(table))
 
         return self._cached("pictures", fingerprint({"column": column, "rows": rows.tolist()}), batches, column)
 
@@ -77,20 +89,28 @@ class SomeRows:
         """Of all files; `features`, or what the first one says, in its metadata."""
         import datasets
 
-        found = self._open(self.files[0]).schema_arrow
+        with self._open(0) as file:
+            found = file.schema_arrow
         known = self.features if self.features and set(self.features) == set(found.names) else None
         return (known or datasets.Features.from_arrow_schema(found)).arrow_schema
 
-    def _open(self, file: str) -> pq.ParquetFile:
+    @cached_property
+    def _footers(self) -> list[pq.FileMetaData]:
         import pyarrow.parquet as pq
 
-        if "://" not in file:
-            return pq.ParquetFile(file)
-        import fsspec
+        def read(file: str) -> pq.FileMetaData:
+            with _opened(file) as opened:
+                return pq.read_metadata(opened)
 
-        system, path = fsspec.core.url_to_fs(file)
-        # What is asked for and no more: reading ahead would fetch the pictures that lie between the labels.
-        return pq.ParquetFile(system.open(path, "rb", cache_type="none"))
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(read, self.files))
+
+    @contextmanager
+    def _open(self, at: int) -> Iterator[pq.ParquetFile]:
+        import pyarrow.parquet as pq
+
+        with _opened(self.files[at]) as file:
+            yield pq.ParquetFile(file, metadata=self._footers[at])
 
     def _cached(
         self, kind: str, key: str, batches: Callable[[], Iterator[pa.RecordBatch]], column: str | None = None
@@ -98,18 +118,29 @@ class SomeRows:
         import datasets
         import pyarrow as pa
 
-        schema = self._schema if column is None else _with_features(self._schema, column)
-        folder = cache_root() / f"rows-{fingerprint({'files': list(map(_state, self.files)), 'schema': str(schema)})}"
+        made_from = {"files": list(map(_state, self.files)), "features": str(self.features)}
+        folder = cache_root() / f"rows-{fingerprint(made_from)}"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{kind}{key and '-'}{key}.arrow"
         with FileLock(folder / "lock"):
             if not path.exists():
+                schema = self._schema if column is None else _with_features(self._schema, column)
                 temporary = path.with_name(f".{path.name}.tmp")
                 with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
                     for batch in batches():
                         stream.write_batch(batch.cast(schema))
                 os.replace(temporary, path)
         return datasets.Dataset.from_file(str(path))
+
+
+def _opened(file: str) -> Any:
+    """A file for reading what is asked for and no more: to read ahead would fetch what lies between the labels."""
+    if "://" not in file:
+        return open(file, "rb")
+    import fsspec
+
+    system, path = fsspec.core.url_to_fs(file)
+    return system.open(path, "rb", cache_type="none")
 
 
 def _hollow(light: pa.Table, count: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import DataError
-from .texts import some
+from .progress import say
+from .texts import collapsed, some
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -120,6 +121,10 @@ class Source(ABC):
         twice = [n for n, count in Counter(self.class_names).items() if count > 1]
         if twice:
             raise DataError(f"{self.name} has several classes named {some(twice)}: give each a name of its own")
+        bare = Counter(collapsed(n) for n in self.class_names)
+        alike = [n for n in self.class_names if bare[collapsed(n)] > 1]
+        if alike:
+            say(f"note: classes of {self.name} differ in nothing but spaces: {some(alike)}")
         if not every_class:
             return
         counts = np.bincount(self.labels, minlength=len(self.class_names))

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .addresses import Stream, words
+from .errors import DataError
+from .progress import say
 from .source import Source
 from .windows import AUTO, Window
 
@@ -91,13 +93,18 @@ class View(Source):
             self.window = Window.of_sample(source, self.rows)
         elif window is not None:
             self.window = Window.parse(window)
+            if self.window.means_nothing_to(source, self.rows):
+                say(f"note: --window {window} is for grey pictures of more than 8 bits; {source.name} has none")
 
     def describe_row(self, row: int) -> str:
         return self._source.describe_row(row)
 
     def image(self, row: int) -> Image.Image:
         image = self._source.image(row)
-        return self.window.seen(image) if self.window else image
+        try:
+            return self.window.seen(image) if self.window else image
+        except DataError as error:  # of a picture, not of a row
+            raise DataError(f"{self.describe_row(row)}: {error}") from error
 
     def column(self, name: str) -> Sequence[Any]:
         return self._source.column(name)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 SAMPLE = 256  # images that an automatic window looks at
+FEW = 8  # images that tell whether a window means anything to a set
 VALUES = 1 << 14  # of each of them, evenly spaced
 PERCENTILES = 0.5, 99.5
 
@@ -61,6 +62,10 @@ class Window:
         if not low < high:
             raise DataError(f"{source.name}: all values are about {low:g}: give --window LOW,HIGH")
         return cls(float(low), float(high))
+
+    def means_nothing_to(self, source: Source, rows: np.ndarray) -> bool:
+        """Whether none of a few pictures has more than 8 bits."""
+        return all(_values_of(source, row) is None for row in rows[:FEW].tolist())
 
     def __str__(self) -> str:
         """What `parse` takes, exactly."""

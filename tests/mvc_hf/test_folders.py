@@ -147,3 +147,18 @@ def test_parquet_folders_of_splits_and_of_one_file(tmp_path):
     folder(tmp_path / "pets", PETS)  # a captions file beside class folders is not the data set
     parquet(tmp_path / "pets" / "captions.parquet", ["a"])
     assert open_source(str(tmp_path / "pets")).class_names == ("cats", "dogs")
+
+
+def test_folders_of_folders_are_one_class_and_it_is_said_once(tmp_path, capsys):
+    """Species of one name below two genera are no class: the folders at the top are."""
+    species = ("big/cat", "big/dog", "small/cat", "small/dog")
+    root = folder(tmp_path / "animals", {f"{name}/{i}.png": 1 for name in species for i in range(2)})
+    source = open_source(str(root))
+    assert source.class_names == ("big", "small") and source.labels.tolist() == [0] * 4 + [1] * 4
+    said = capsys.readouterr().err
+    assert said.count("note") == 1 and "2 of 2 class folders of animals" in said
+    assert "'big' is 'cat', 'dog' together" in said
+    picture(1).save(root / "big" / "0.png")
+    picture(1).save(root / "small" / "0.png")
+    open_source(str(root))
+    assert not capsys.readouterr().err

@@ -222,3 +222,23 @@ def test_bad_parquet(tmp_path):
     parquet(tmp_path / "d" / "0.parquet", [0])
     parquet(tmp_path / "d" / "1.parquet", [0], [png(0)])
     refused(tmp_path / "d", "^d cannot be read, split 'train': Couldn't cast")
+
+
+def test_two_labels_of_one_name(tmp_path):
+    """`datasets` writes no such file; others may."""
+    import json
+
+    import pyarrow.parquet as pq
+
+    path = hub_parquet(tmp_path / "x.parquet", [0, 1], ["cat", "dog"])
+    table = pq.read_table(path)
+    about = json.loads(table.schema.metadata[b"huggingface"])
+    about["info"]["features"]["label"]["names"] = ["cat", "cat"]
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(about)}), path)
+    refused(path, "x.parquet .*[Nn]ames? .*(duplicated|unique)|several classes named 'cat'")
+
+
+def test_names_that_differ_in_spaces_are_two_classes_and_it_is_said(tmp_path, capsys):
+    source = open_source(str(parquet(tmp_path / "x.parquet", ["cat", "cat ", "animals/cat", "toys/cat"])))
+    assert source.class_names == ("animals/cat", "cat", "cat ", "toys/cat")
+    assert "differ in nothing but spaces: 'cat', 'cat '" in capsys.readouterr().err

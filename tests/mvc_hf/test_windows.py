@@ -113,6 +113,14 @@ def test_automatic(tmp_path):
     assert open_source(str(folder)).fingerprint != source.fingerprint
 
 
+def test_a_window_for_pictures_of_8_bits_is_told(photos, tmp_path, capsys):
+    open_source(str(photos), look=Look(window="0,100"))
+    assert "note: --window 0,100 is for grey pictures of more than 8 bits" in capsys.readouterr().err
+    deep = deep_folder(tmp_path / "deep", {"a": 2}, low=0, high=99)
+    open_source(str(deep), look=Look(window="0,100"))
+    assert not capsys.readouterr().err
+
+
 def test_automatic_needs_deep_pictures(photos, tmp_path):
     with pytest.raises(DataError, match="a sample of 27 has none: leave it out"):
         open_source(str(photos), look=Look(window="auto"))
@@ -154,6 +162,18 @@ def test_the_window_reaches_the_latents(tiny_base, tmp_path):
         for folder, look in ((deep, Look(window="1000,1255")), (tmp_path / "flat", None), (deep, None))
     ]
     assert (found[0].moments == found[1].moments).all() and not (found[0].moments == found[2].moments).all()
+
+
+def test_a_picture_out_of_range_is_named(tiny_base, tmp_path):
+    from mvc_hf.bank import LatentBank
+    from mvc_hf.diffusion import load_base
+
+    folder = deep_folder(tmp_path / "ct", {"a": 2}, low=-1000, high=3000, dtype="int32", suffix="tiff")
+    with pytest.raises(DataError, match=r"a/000\.tiff: a picture of mode I has values -1000\.\.3000.*give --window"):
+        LatentBank.build(open_source(str(folder)), load_base(str(tiny_base)), resolution=16, max_broken=0)
+    Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(folder / "a" / "001.tiff")
+    with pytest.raises(DataError, match=r"^a/001\.tiff: .*no numbers"):
+        open_source(str(folder), look=Look(window="0,1")).image(1)
 
 
 def test_the_captioner_sees_through_the_window(tmp_path, monkeypatch):
