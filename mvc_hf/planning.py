@@ -172,10 +172,8 @@ class _Rehearsal:
             total, what = total + each.times(len(self.source.rows)), f"{what}, {len(self.source.rows)} images"
         tokens, width = self.base.tokenizer.model_max_length, self.base.text_encoder.config.hidden_size
         moments = 2 * math.prod(self._latent_shape()) * len(self.source.rows) if self.source else 0
-        # A checkpoint's encoders are other files than its base's, so generating encodes everything once more.
-        times = 1 if self.notes else 2
-        self.disk["caches"] = times * HALF * (tokens * width * (known + 1) + moments)
-        return what if times == 1 else f"{what}, for fine-tuning and for generating", total.times(times)
+        self.disk["caches"] = HALF * (tokens * width * (known + 1) + moments)
+        return what, total
 
     def _texts(self, texts: list[str]) -> Iterator[int]:
         while True:
@@ -200,11 +198,12 @@ class _Rehearsal:
         schedule = Schedule.of(self.recipe, len(self.source.rows) - kept_aside, 1)
         self.base.vae.to("cpu")
         self.base.text_encoder.to("cpu")
-        run = Run(self.recipe, schedule, training_set, self.base, accelerator_of(self.recipe), self.folder)
+        enough = replace(schedule, steps=max(schedule.steps, BATCHES + 2))  # a run may be shorter than its measurement
+        run = Run(self.recipe, enough, training_set, self.base, accelerator_of(self.recipe), self.folder)
         each = _per_item(self._updates(run))
         probed = 2 * min(PROBE_IMAGES, kept_aside) * math.ceil(schedule.steps / schedule.look_every)
         looks = each.times(FORWARD * probed / schedule.samples)
-        self._note_sizes(run)
+        self._note_sizes(schedule.steps)
         run.accelerator.unwrap_model(run.unet, keep_fp32_wrapper=False)  # as it will be loaded for generating
         what = f"{schedule.steps} updates of {schedule.samples} images"
         return what, each.times(schedule.steps) + looks + Estimate.of([self.loading])
@@ -219,11 +218,11 @@ class _Rehearsal:
         share = [max(1, round(self.recipe.holdout_fraction * n)) for n in counts if n >= 10]
         return sum(share) if self.recipe.holdout_fraction else 0
 
-    def _note_sizes(self, run: Run) -> None:
+    def _note_sizes(self, steps: int) -> None:
         """Weights are stored in full precision, for resuming with Adam's two moments and the moving average."""
         unet = _weights(self.base.unet)
         self.disk["checkpoint"] = unet + _weights(self.base.vae) + _weights(self.base.text_encoder)
-        written = math.ceil(run.schedule.steps / self.recipe.checkpointing_steps)
+        written = math.ceil(steps / self.recipe.checkpointing_steps)
         kept = min(self.recipe.checkpoints_total_limit, written)
         self.disk["training state"] = unet * (3 + self.recipe.use_ema) * kept
 

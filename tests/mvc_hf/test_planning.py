@@ -61,11 +61,18 @@ def test_the_table(settings, tmp_path, capsys):
     assert re.search(r"^stage +time +memory +what$", out, re.MULTILINE)
     for stage in ("caption", "encode", "finetune", "generate", "in all"):
         assert re.search(rf"^{stage} .*\d+ [smh].*[MG]B", out, re.MULTILINE), stage
-    for what in ("24 captions, 27 images, for fine-tuning", "6 updates of 4 images", "24 images (mvc)"):
+    for what in ("24 captions, 27 images", "6 updates of 4 images", "24 images (mvc)"):
         assert what in out
     assert re.search(r"^upload +about [\d.]+ [kM]B$", out, re.MULTILINE)
     assert "plan: measuring finetune" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_is_shorter_than_its_measurement(settings, capsys, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(settings | {"max_train_steps": 1}))
+    assert cli.run(["plan", str(path)]) == 0
+    assert "1 updates of 4 images" in capsys.readouterr().out
 
 
 class Clock:
