@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from mvc_hf.pipeline import Pipeline
+from mvc_hf.planning import plan
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 REDUCED = {"cifar10-reduced": 4000 // 10, "cifar100-reduced": 4000 // 100}
@@ -38,7 +39,7 @@ def test_it_parses_and_says_what_is_ours(path):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=ids)
-def test_it_runs_on_a_miniature(path, tiny_base, tmp_path):
+def test_it_plans_and_runs_on_a_miniature(path, tiny_base, tmp_path):
     """The same columns, another size; templates instead of BLIP-2, whose weights nobody has here."""
     recipe = Pipeline.load(path).recipe
     names = ["one", "two"]
@@ -56,6 +57,7 @@ def test_it_runs_on_a_miniature(path, tiny_base, tmp_path):
     if recipe.max_images_per_class:
         small["max_images_per_class"] = 3
     pipeline = Pipeline(replace(recipe, **small), output=str(tmp_path / "out"))
+    assert plan(pipeline).disk["shards"] > 0 and not (tmp_path / "out").exists()
     pipeline.run()
     made = datasets.load_dataset(str(tmp_path / "out" / "synthetic"), split="train")
     real = 6 if recipe.max_images_per_class else 12
