@@ -389,6 +389,12 @@ def test_a_script_that_sets_no_epoch(real, synthetic, tmp_path):
         run(real, tmp_path, "--aug-synthetic", synthetic, script=script)
 
 
+def test_torchvision_as_the_real_set(real, synthetic, tmp_path):
+    flags = ["--dataset", "torch/image_folder", "--epochs", 3, "--aug-phase2-epochs", 1]
+    lines = run(real, tmp_path, "--aug-synthetic", synthetic, *flags)
+    check_epochs(lines, TwoPhase(REAL, SYNTHETIC, REAL, seed=42, switch=2))
+
+
 def test_hub_style_parquet_as_the_real_set(synthetic, tmp_path):
     """timm's hfds/ reader, with names from a ClassLabel in another order than the synthetic set's."""
     names = ["dog", "cat"]
