@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import sys
 
 import click
 
 from .. import __version__
-from ..errors import MvcError
+from ..ending import STOPPED, exit_code, failed
 
 # In the order in which a person meets them.
 COMMANDS = ("demo", "caption", "finetune", "preview", "generate", "push", "train", "plan", "run", "replay")
 FILES = {"run": "run_recipe"}  # where a command's file has another name: `run` is the function below
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Commands(click.Group):
@@ -44,42 +42,16 @@ def group() -> None:
 
 
 def main() -> None:
-    """The entry point: whatever the user can get wrong becomes one line here, and here only."""
+    """The entry point: whatever the user can get wrong becomes one line."""
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run a command; returns the exit code: 0, 1 for an error, 2 for wrong usage."""
     try:
-        group.main(arguments, prog_name="mvc-hf", standalone_mode=False)
+        return exit_code(lambda: group.main(arguments, prog_name="mvc-hf", standalone_mode=False))
     except click.UsageError as error:
         error.show()
         return 2
-    except MvcError as error:
-        return _failed(str(error))
-    except (KeyboardInterrupt, click.Abort):
-        return _failed("stopped; the same command goes on where it was")
-    except OSError as error:
-        return _failed(_about_files(error))
-    except Exception as error:
-        if not _is_disk_full(error):
-            raise
-        return _failed(_about_files(OSError(errno.ENOSPC, "No space left on device")))
-    return 0
-
-
-def _failed(line: str) -> int:
-    click.echo("Error: " + " ".join(line.split()), err=True)
-    return 1
-
-
-def _about_files(error: OSError) -> str:
-    where = f" ({error.filename})" if error.filename else ""
-    if error.errno in DISK_FULL:
-        return f"the disk is full{where}: make room and give the same command again; what is finished is kept"
-    return f"{error.strerror or error}{where}"
-
-
-def _is_disk_full(error: BaseException) -> bool:
-    """Some writers (Arrow, safetensors) wrap the system's error in one of their own."""
-    return "No space left on device" in str(error)
+    except click.Abort:
+        return failed(STOPPED)

@@ -1,11 +1,36 @@
 """What a user can get wrong, as exceptions.
 
 Every message names the value, the limit and the next step; the command line prints it as one line and exits with 1.
+
+They cross from one process to another as what they are, whatever their constructors take: `pickle` (pools of
+processes) rebuilds them from their state, and torch's loaders, which raise the class anew with a whole traceback for a
+message, get the message that stands at its end.
 """
 
+from __future__ import annotations
 
-class MvcError(Exception):
+from typing import Any
+
+TRACEBACK = "Traceback (most recent call last):\n"
+
+
+class _Crossing(type):
+    """Makes an error from the text by which torch hands on what was raised in a worker."""
+
+    def __call__(cls, *args: Any, **settings: Any) -> Any:
+        text = args[0] if len(args) == 1 and not settings else None
+        if isinstance(text, str) and text.startswith("Caught "):
+            name, message = last_error(text) or ("", "")
+            if name.rpartition(".")[2] == cls.__name__:
+                return cls.__new__(cls, message)  # not __init__, which may take anything
+        return super().__call__(*args, **settings)
+
+
+class MvcError(Exception, metaclass=_Crossing):
     """Base of everything that a user can get wrong. A traceback of any other kind is a bug of ours."""
+
+    def __reduce__(self) -> tuple:
+        return _rebuilt, (type(self), self.args), self.__dict__
 
 
 class RecipeError(MvcError):
@@ -30,3 +55,20 @@ class HostError(MvcError):
 
 class Stopped(MvcError):
     """The user stopped a run at a safe point; the same command goes on from there."""
+
+
+def last_error(text: str) -> tuple[str, str] | None:
+    """Full name of the class, and message, of the error whose printed traceback a text ends with; None without one."""
+    _, printed, rest = text.rpartition(TRACEBACK)
+    if not printed:
+        return None
+    lines = rest.splitlines()
+    at = next((i for i, line in enumerate(lines) if line and not line.startswith(" ")), None)
+    if at is None:
+        return None
+    name, _, message = "\n".join(lines[at:]).partition(":")
+    return name.strip(), message.strip()
+
+
+def _rebuilt(kind: type[MvcError], args: tuple) -> MvcError:
+    return kind.__new__(kind, *args)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import DataError
+from .named_pictures import CURE, file_of_hub, path_instead
 from .progress import say
 from .some_rows import SomeRows
-from .tables import TableSource, path_instead, rows_of_slice
+from .tables import TableSource, rows_of_slice
 from .texts import reason
 
 if TYPE_CHECKING:
@@ -44,16 +45,14 @@ class HubSource(TableSource):
         yield from ("hub", self.name, self._split, self.revision or "", self._image_column)
 
     def _picture_file(self, row: int, path: str) -> Path:
-        """Loose pictures of a repository lie in the caches of the Hub's clients; anything else is not of the Hub."""
-        import datasets
-        import huggingface_hub
-
-        caches = datasets.config.HF_DATASETS_CACHE, datasets.config.DOWNLOADED_DATASETS_PATH
-        file = Path(path).resolve()
-        for cache in (*caches, huggingface_hub.constants.HF_HUB_CACHE):
-            if os.path.isabs(path) and file.is_relative_to(Path(cache).resolve()):
-                return file
-        raise path_instead(self.describe_row(row), "fetch the data set with `hf download` and give its folder")
+        file = file_of_hub(self.name.partition(":")[0], path)
+        if file is not None:
+            return file
+        where = self.describe_row(row)
+        if "://" in path or os.path.isabs(path):
+            why = "what comes from the Hub is not followed out of its own folder; its author can "
+            raise path_instead(where, path, why + CURE)
+        raise path_instead(where, path, f"fetch the data set with `hf download` and give its folder, or {CURE}")
 
 
 def open_hub(

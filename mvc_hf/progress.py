@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from tqdm import tqdm
 
 _silent = False
+_said: set[str] = set()
 
 
 def be_silent() -> None:
@@ -34,6 +35,13 @@ def say(line: str) -> None:
     """One line that does not tear a progress bar apart."""
     if is_main_process():
         tqdm.write(line, file=sys.stderr)
+
+
+def say_once(line: str) -> None:
+    """The same, once in the life of this process, however many stages of a run come by it."""
+    if line not in _said:
+        _said.add(line)
+        say(line)
 
 
 @contextlib.contextmanager

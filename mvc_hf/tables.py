@@ -19,6 +19,8 @@ import numpy as np
 from . import pictures
 from .errors import DataError
 from .files import digests, read_file
+from .named_pictures import CURE, PATH_COLUMNS, file_of_local, path_instead, without_bytes
+from .progress import say_once
 from .some_rows import SomeRows
 from .source import SPLIT_NAMES, Source, no_such_column
 from .texts import one_line, reason, some
@@ -45,7 +47,7 @@ class TableSource(Source):
         self.columns = tuple(table.column_names)
         self._image_column = _pick("image", _image_columns(table.features), image_column, self)
         kind = table.features[self._image_column]
-        if not (_is_image(kind) or _is_binary(kind)):
+        if not (_is_image(kind) or _is_binary(kind) or _is_text(kind)):
             raise DataError(
                 f"the column {image_column!r} of {self.name} holds no pictures but {kind} (--image-column)"
             )
@@ -55,13 +57,55 @@ class TableSource(Source):
         self.labels, self.class_names = self._read_labels()
 
     def image(self, row: int) -> Image.Image:
+        return pictures.decode(self._bytes(row), self.describe_row(row))
+
+    def check(self, every_class: bool) -> None:
+        """Also raises DataError where rows hold paths that are not followed, or no row holds a picture."""
+        super().check(every_class)
+        lacking, seen, named = [], 0, ""
+        for row, path in self._without_bytes():
+            file = self._picture_file(row, path) if path else None
+            if file is None or not file.is_file():
+                lacking.append(row)
+            else:
+                seen, named = seen + 1, named or str(file)
+        self.lacking = np.array(lacking, np.int64)
+        if len(lacking) == len(self._images):
+            raise self._no_pictures(lacking[0])
+        if seen:
+            say_once(
+                f"note: {self.name} holds paths instead of pictures: {seen} are read from their files, the first from "
+                f"{one_line(named)}"
+            )
+
+    def _no_pictures(self, row: int) -> DataError:
+        what, cell = f"the column {self._image_column!r} of {self.name}", self._cell(row)
+        if isinstance(cell, str):
+            return DataError(
+                f"{what} holds no pictures but text, the first {cell!r}, and no file of that name is there: name "
+                f"another one (--image-column); if they are paths, `ds.cast_column({self._image_column!r}, "
+                f"datasets.Image())` first, and {CURE}"
+            )
+        path = cell.get("path") if isinstance(cell, dict) else None
+        if not path:
+            return DataError(f"{what} holds no picture at all: name another one (--image-column)")
+        return DataError(f"{what} holds paths instead of pictures, the first {path!r}, and no file is there: {CURE}")
+
+    def _without_bytes(self) -> Iterator[tuple[int, str | None]]:
+        """Rows that are to be used and hold no bytes, each with its path if it has one."""
+        for place, path in without_bytes(self._images, self._image_column):
+            yield place if self._chosen is None else int(self._chosen[place]), path
+
+    def _bytes(self, row: int) -> bytes:
         cell, name = self._cell(row), self.describe_row(row)
         data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
+        if isinstance(data, str):
+            data, path = None, data
         if data is None and path:
-            data = read_file(self._picture_file(row, str(path)), name)
+            data = read_file(self._picture_file(row, path), name)
         if data is None:
             raise DataError(f"{name} has no picture in the column {self._image_column!r}: remove it")
-        return pictures.decode(data, name)
+        return data
 
     def _cell(self, row: int) -> Any:
         """What the image column holds, undecoded."""
@@ -155,13 +199,13 @@ def _pick(what: str, candidates: list[str], given: str | None, source: Source) -
     raise DataError(f"{source.name}: {found}; say which with --{what}-column (columns: {some(source.columns, 20)})")
 
 
-def path_instead(where: str, cure: str) -> DataError:
-    return DataError(f"{where} holds a path instead of the picture: {cure}")
-
-
 def _image_columns(features: datasets.Features) -> list[str]:
-    """Columns of pictures; only where there are none, columns of bytes."""
-    return [n for n, f in features.items() if _is_image(f)] or [n for n, f in features.items() if _is_binary(f)]
+    """Columns of pictures; only where there are none, columns of bytes; then texts with a usual name of paths."""
+    return (
+        [n for n, f in features.items() if _is_image(f)]
+        or [n for n, f in features.items() if _is_binary(f)]
+        or [n for n, f in features.items() if _is_text(f) and n in PATH_COLUMNS]
+    )
 
 
 def _label_columns(features: datasets.Features) -> list[str]:
@@ -177,11 +221,16 @@ def _is_image(feature: Any) -> bool:
     """An Image, or the {bytes, path} structure of one that lost its type."""
     import datasets
 
-    return isinstance(feature, datasets.Image) or (isinstance(feature, dict) and "bytes" in feature)
+    parts = set(feature) if isinstance(feature, dict) else set()
+    return isinstance(feature, datasets.Image) or "bytes" in parts or parts == {"path"}
 
 
 def _is_binary(feature: Any) -> bool:
     return getattr(feature, "dtype", None) in ("binary", "large_binary")
+
+
+def _is_text(feature: Any) -> bool:
+    return getattr(feature, "dtype", None) in ("string", "large_string")
 
 
 class ParquetSource(TableSource):
@@ -228,30 +277,28 @@ class ParquetSource(TableSource):
     def _content(self) -> Iterator[str | bytes]:
         yield from ("parquet", self._slice, self._image_column)
         yield from digests(self._files)
+        lacking = set(self.lacking.tolist())
+        named = [(row, path) for row, path in self._without_bytes() if path and row not in lacking]
+        yield from digests([self._picture_file(row, path) for row, path in named])
 
     def _content_of(self, rows: np.ndarray) -> Iterator[str | bytes]:
         yield from ("some rows of parquet", self._image_column)
+        lacking = set(self.lacking.tolist())
         for row in rows.tolist():
-            cell = self._cell(row)
-            data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
-            if data is None and path:
-                data = read_file(self._picture_file(row, str(path)), self.describe_row(row))
-            yield hashlib.blake2b(data or b"", digest_size=16).digest()
+            yield hashlib.blake2b(b"" if row in lacking else self._bytes(row), digest_size=16).digest()
 
     def _file_of(self, row: int) -> int:
         return bisect.bisect_right(self._ends, int(self._rows[row]))
 
     def _picture_file(self, row: int, path: str) -> Path:
-        """A relative path, below the folder of the Parquet file."""
-        try:
-            folder = self._files[self._file_of(row)].parent.resolve()
-            file = (folder / path).resolve()
-        except (OSError, RuntimeError, ValueError):  # a circle of links, a null character
-            file = None
-        if file is None or os.path.isabs(path) or not file.is_relative_to(folder):
-            cure = "store the bytes, or a relative path of a file below the folder of the Parquet file"
-            raise path_instead(self.describe_row(row), cure)
-        return file
+        parquet = self._files[self._file_of(row)]
+        file = file_of_local(parquet, path)
+        if file is not None:
+            return file
+        if os.path.isabs(path):
+            why = "it came from the Hub, and is not followed out of its own folder; its author can "
+            raise path_instead(self.describe_row(row), path, why + CURE)
+        raise path_instead(self.describe_row(row), path, f"it is no file below the folder of {parquet.name}; {CURE}")
 
 
 def rows_of_slice(part: str, count: int) -> np.ndarray:

@@ -86,7 +86,7 @@ class View(Source):
     def __init__(self, source: Source, rows: np.ndarray | None, window: str | None) -> None:
         self._source, self._some = source, rows
         self.name, self.revision, self.columns = source.name, source.revision, source.columns
-        self.class_names, self.labels = source.class_names, source.labels
+        self.class_names, self.labels, self.lacking = source.class_names, source.labels, source.lacking
         if rows is not None:
             self.rows = rows
         if window == AUTO:

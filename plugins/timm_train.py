@@ -12,17 +12,16 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-import os
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
-from ..errors import HostError, MvcError, RecipeError
+from ..ending import exit_code
+from ..errors import HostError, RecipeError
 from ..progress import say
 from ..schedule import RSP_FROM, SCHEDULES
 from ..source import Source, open_source
-from ..texts import collapsed
 from .mixed_dataset import MixedDataset, make_schedule, mix, mix_datasets
 from .real_images import refuse_iterable
 from .timm_cpu_ddp import allow_cpu
@@ -296,13 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Error: name a train.py first: {where_to_get()}", file=sys.stderr)
         return 2
     script, *flags = arguments
-    try:
-        train(script, flags)
-    except MvcError as error:
-        rank = os.environ.get("RANK")  # any of them may be the first to fail, and a launcher then kills the others
-        print(f"Error{f' (rank {rank})' if rank else ''}: {collapsed(str(error))}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: train(script, flags))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,119 @@
+"""How a process ends where something went wrong: one line on standard error, and exit code 1.
+
+Errors arrive from workers of loaders, from pools of processes and from libraries that wrap them; here, and here only,
+they are unwrapped. Every entry point ends here: the command line, and modules that a launcher starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
+
+from .errors import MvcError, last_error
+from .files import is_disk_full
+from .texts import collapsed, reason
+
+STOPPED = "stopped; the same command goes on where it was"
+PATIENCE = 5.0  # seconds that a launcher has to end the others of a process that has failed
+_WORKER_LOST = re.compile(r"DataLoader worker \(pid.*\) (exited unexpectedly|is killed by signal: (?P<signal>[\w ]+))")
+_SHARED_MEMORY = re.compile(r"(?:file|object|open shared memory).* </?torch_|torch_shm_manager|shm_open")
+_PEER_LOST = re.compile(r"gloo/|Connection (?:closed|reset) by peer|NCCL|ProcessGroup")
+
+
+def exit_code(run: Callable[[], object]) -> int:
+    """Run, and tell whatever a person can mend in one line; what is not of that kind is raised on, with its traceback.
+
+    Returns:
+        0, or 1 for an error.
+    """
+    try:
+        run()
+    except (Exception, KeyboardInterrupt) as error:
+        line = line_of(error)
+        if line is None:
+            raise
+        return failed(line, follows=_is_peer_lost(error))
+    return 0
+
+
+def failed(line: str, *, follows: bool = False) -> int:
+    """Print the line of an error and return the exit code, 1.
+
+    Args:
+        follows: the error came of another process's. A launcher ends this one, too, in a moment, and it takes the first
+            that ends by itself for the cause.
+    """
+    if follows:
+        time.sleep(PATIENCE)
+    rank = os.environ.get("RANK")  # any of several may be the first to fail, and a launcher then ends the others
+    print(f"Error{f' (rank {rank})' if rank else ''}: {collapsed(line)}", file=sys.stderr, flush=True)
+    if not follows:
+        _tell_launcher(collapsed(line))
+    return 1
+
+
+def line_of(error: BaseException) -> str | None:
+    """What to tell of an error; None where only a traceback will do: a fault of ours, or of the host's."""
+    ours = next((e for e in _wrapped(error) if isinstance(e, MvcError)), None)
+    if ours is not None:
+        return collapsed(str(ours))
+    if isinstance(error, KeyboardInterrupt):
+        return STOPPED
+    text = str(error)
+    name, message = last_error(text) or ("", "")
+    if name in _names(MvcError):  # of processes that hand on nothing but a text
+        return collapsed(message)
+    lost = _WORKER_LOST.search(text)
+    if _SHARED_MEMORY.search(text) or (lost and lost["signal"] == "Bus error"):
+        return (
+            "the shared memory (/dev/shm) through which workers hand on their batches is full: take fewer workers or "
+            "smaller batches, or give it more room (docker run --shm-size)"
+        )
+    if is_disk_full(error):
+        where = f" ({error.filename})" if getattr(error, "filename", None) else ""
+        return f"the disk is full{where}: make room and give the same command again; what is finished is kept"
+    if lost or isinstance(error, BrokenExecutor):
+        return (
+            "a worker process was ended from outside, as systems do that run out of memory: take fewer workers or "
+            "smaller batches, and give the same command again"
+        )
+    if _is_peer_lost(error):
+        why = re.sub(r"^\[\S+\] ", "", reason(error)).partition(". ")[0]
+        return f"lost the connection to another process of this run ({why}): the line of the one that ended says why"
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        return collapsed(message or f"{error.strerror or error}{where}")
+    return None
+
+
+def _wrapped(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it was expressly raised from; what else was under way is no cause of it."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _names(kind: type) -> set[str]:
+    """Full names of an error class and of all its kinds."""
+    return {f"{kind.__module__}.{kind.__qualname__}"}.union(*map(_names, kind.__subclasses__()))
+
+
+def _is_peer_lost(error: BaseException) -> bool:
+    if os.environ.get("WORLD_SIZE", "1") == "1" or not isinstance(error, RuntimeError):
+        return False
+    return "DistError" in {kind.__name__ for kind in type(error).__mro__} or bool(_PEER_LOST.search(str(error)))
+
+
+def _tell_launcher(line: str) -> None:
+    """torchrun and `accelerate launch` report the cause of a failure from a file, where a process has written one."""
+    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if file:
+        told = {"message": line, "extraInfo": {"py_callstack": line, "timestamp": str(int(time.time()))}}
+        with contextlib.suppress(OSError), open(file, "w", encoding="utf-8") as stream:
+            json.dump({"message": told}, stream)
