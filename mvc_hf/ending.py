@@ -46,7 +46,7 @@ def failed(line: str, *, follows: bool = False) -> int:
     """Print the line of an error and return the exit code, 1.
 
     Args:
-        follows: the error came of another process's. A launcher ends this one, too, in a moment, and it takes the first
+        follows: the error came of another process's. A launcher is about to end this one, too, and takes the first
             that ends by itself for the cause.
     """
     if follows:

@@ -277,8 +277,8 @@ def source_of(recipe: Recipe, notes: Notes) -> Any:
     """The condition images. Raises DataError where their classes are not those of the checkpoint."""
     dataset, known = dataset_of(recipe, notes), notes.source
     columns = {name: getattr(recipe, name) or notes.recipe.get(name) for name in ("image_column", "label_column")}
-    look = Look.recorded(notes.recipe)
-    source = open_source(dataset, split=recipe.split, look=look, max_broken=recipe.max_broken, **columns)
+    source = open_source(dataset, split=recipe.split, look=Look.recorded(notes.recipe), **columns)
+    source.check_lacking(recipe.max_broken)
     if tuple(source.class_names) != tuple(notes.class_names):
         theirs, ours = ", ".join(source.class_names[:5]), ", ".join(notes.class_names[:5])
         raise DataError(f"the classes of {source.name} ({theirs}, …) are not those of the checkpoint ({ours}, …)")

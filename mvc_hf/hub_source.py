@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import DataError
-from .named_pictures import CURE, file_of_hub, path_instead
+from .named_pictures import CURE, FROM_HUB, file_of_hub, path_instead
 from .progress import say
 from .some_rows import SomeRows
 from .tables import TableSource, rows_of_slice
@@ -50,8 +50,7 @@ class HubSource(TableSource):
             return file
         where = self.describe_row(row)
         if "://" in path or os.path.isabs(path):
-            why = "what comes from the Hub is not followed out of its own folder; its author can "
-            raise path_instead(where, path, why + CURE)
+            raise path_instead(where, path, FROM_HUB)
         raise path_instead(where, path, f"fetch the data set with `hf download` and give its folder, or {CURE}")
 
 

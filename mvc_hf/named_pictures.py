@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import DataError
-from .texts import one_line
 
 if TYPE_CHECKING:
     import datasets
@@ -25,6 +25,8 @@ CURE = (
     "store the bytes: `ds.with_format('arrow').map(datasets.table.embed_table_storage, batched=True)"
     ".to_parquet('pictures.parquet')`, where ds is the set in a place where its paths hold"
 )
+FROM_HUB = f"what came from the Hub is not followed out of its own folder; its author can {CURE}"
+COMMIT = re.compile("[0-9a-f]{40}")
 
 
 def without_bytes(images: datasets.Dataset, column: str) -> Iterator[tuple[int, str | None]]:
@@ -66,7 +68,7 @@ def is_text(kind: Any) -> bool:
 
 
 def path_instead(where: str, path: str, cure: str = CURE) -> DataError:
-    return DataError(f"{where} holds a path instead of the picture ({one_line(path)!r}): {cure}")
+    return DataError(f"{where} holds a path instead of the picture ({path!r}): {cure}")
 
 
 def file_of_local(parquet: Path, path: str) -> Path | None:
@@ -99,6 +101,15 @@ def file_of_hub(repository: str, path: str) -> Path | None:
     own = _resolved(str(HF_HUB_CACHE)) / f"datasets--{repository.replace('/', '--')}"
     file = Path(path).resolve()
     return file if file.is_relative_to(own) else None
+
+
+def hub_repository(table: datasets.Dataset) -> str | None:
+    """The Hub's id of what `datasets` made a table from; None where it was made from local files."""
+    for file in table.cache_files:  # CACHE/org___name/config/version/commit/name-train.arrow
+        folder = Path(file["filename"]).parent
+        if COMMIT.fullmatch(folder.name):
+            return folder.parents[2].name.replace("___", "/")
+    return None
 
 
 @functools.lru_cache(maxsize=1024)

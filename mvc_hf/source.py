@@ -46,7 +46,7 @@ class Source(ABC):
         columns: names of the columns that `column` takes; empty for folders and torchvision.
         window: through which `image` has been seen already, where it has.
         fit: how a picture becomes a square: see `pictures.square`.
-        lacking: (n,) rows of which it is known, without a look at the others' pixels, that they have no picture.
+        lacking: (n,) rows that are to be used and have no picture, as far as that is seen without reading the others.
     """
 
     name: str
@@ -137,16 +137,14 @@ class Source(ABC):
                 "add images or remove the class"
             )
 
-    def check_lacking(self, limit: int | None) -> None:
-        """Raises DataError: more rows than the limit are known to have no picture."""
-        if limit is None or len(self.lacking) <= limit:
-            return
-        over = f", over the limit of --max-broken {limit}" if limit else ""
-        first = self.describe_row(int(self.lacking[0]))
-        raise DataError(
-            f"{self.name}: {len(self.lacking)} of {len(self.rows)} rows have no picture{over}; the first is {first}: "
-            "put its file back, or remove the row"
-        )
+    def check_lacking(self, limit: int) -> None:
+        """Raises DataError: more rows than the limit are known to have no picture. To look costs nothing here."""
+        if len(self.lacking) > limit:
+            over = f", over the limit of --max-broken {limit}" if limit else ""
+            raise DataError(
+                f"{self.name}: {len(self.lacking)} of {len(self.rows)} rows have no picture{over}, the first is "
+                f"{self.describe_row(int(self.lacking[0]))}: put its file back, or remove the row"
+            )
 
 
 def open_source(
@@ -157,7 +155,6 @@ def open_source(
     label_column: str | None = None,
     every_class: bool = True,
     look: Look | None = None,
-    max_broken: int | None = None,
 ) -> Source:
     """Open a labelled image set.
 
@@ -169,8 +166,6 @@ def open_source(
         image_column, label_column: needed only where several columns fit.
         every_class: refuse a set with a class that has no image.
         look: how many images of each class are to be used, and how they are seen.
-        max_broken: refuse a set of which more rows than these are known to have no picture; None to leave that to
-            whoever asks for one.
 
     Raises:
         DataError: it does not exist, cannot be read, or is not a labelled image set.
@@ -180,7 +175,6 @@ def open_source(
     columns = {"image_column": image_column, "label_column": label_column}
     source = _open(os.fspath(dataset), look, split=split, **columns)
     source.check(every_class)
-    source.check_lacking(max_broken)
     return look.at(source) if look else source
 
 
@@ -189,9 +183,9 @@ def open_for(recipe: Recipe) -> Source:
     from .views import Look
 
     columns = {"image_column": recipe.image_column, "label_column": recipe.label_column}
-    return open_source(
-        recipe.dataset, split=recipe.split, look=Look.of(recipe), max_broken=recipe.max_broken, **columns
-    )
+    source = open_source(recipe.dataset, split=recipe.split, look=Look.of(recipe), **columns)
+    source.check_lacking(recipe.max_broken)
+    return source
 
 
 def by_class(labels: np.ndarray, classes: int, rows: np.ndarray) -> list[np.ndarray]:

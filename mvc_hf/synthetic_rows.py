@@ -5,13 +5,14 @@ Only the row's own group is read; the rest of a data set stays where it is.
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import pictures
 from .errors import DataError
+from .named_pictures import path_instead
 from .shards import MADE_FROM, MANIFEST, features, read_manifest
 from .texts import reason
 
@@ -43,10 +44,12 @@ class Row:
         return self.columns[column]
 
     def image(self) -> Image.Image:
-        """The picture as it is stored."""
-        from PIL import Image
+        """The picture as it is stored.
 
-        return Image.open(io.BytesIO(self["image"]["bytes"]))
+        Raises:
+            DataError: it is broken.
+        """
+        return pictures.decode(self["image"]["bytes"], f"the picture of row {self.number}")
 
 
 def find_row(dataset: str, number: int) -> Row:
@@ -70,6 +73,7 @@ def find_row(dataset: str, number: int) -> Row:
     if missing or made_from is None:
         lacks = f"no column {missing[0]!r}" if missing else "no record of how it was made"
         raise DataError(f"{dataset} has {lacks}: it is not a data set of mvc-hf generate, or its files were rewritten")
+    _check_picture(columns["image"], f"row {number} of {dataset}")
     checkpoint = (manifest.get("provenance") or {}).get("checkpoint") or {}
     return Row(number, columns, _class_name(schema, columns["label"]), made_from, checkpoint, folder)
 
@@ -124,6 +128,15 @@ def _read(files: list[str], system: Any, number: int, dataset: str) -> tuple[dic
                 return file.read_row_group(group).slice(left, 1).to_pylist()[0], file.schema_arrow
             left -= rows
     raise DataError(f"{dataset} has no row {number}")
+
+
+def _check_picture(cell: Any, where: str) -> None:
+    """Raises DataError: not the bytes that `generate` stores. A path is not followed: it is not of ours."""
+    data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (None, cell)
+    if not isinstance(data, bytes):
+        if isinstance(path, str):
+            raise path_instead(where, path)
+        raise DataError(f"{where} has no picture: its file was rewritten since mvc-hf generate made it")
 
 
 def _class_name(schema: Any, label: int) -> str:

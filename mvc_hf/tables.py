@@ -19,7 +19,7 @@ import numpy as np
 from . import pictures
 from .errors import DataError
 from .files import digests, read_file
-from .named_pictures import CURE, PATH_COLUMNS, file_of_local, path_instead, without_bytes
+from .named_pictures import CURE, FROM_HUB, PATH_COLUMNS, file_of_local, path_instead, without_bytes
 from .progress import say_once
 from .some_rows import SomeRows
 from .source import SPLIT_NAMES, Source, no_such_column
@@ -65,7 +65,7 @@ class TableSource(Source):
         lacking, seen, named = [], 0, ""
         for row, path in self._without_bytes():
             file = self._picture_file(row, path) if path else None
-            if file is None or not file.is_file():
+            if file is None or not os.path.isfile(file):
                 lacking.append(row)
             else:
                 seen, named = seen + 1, named or str(file)
@@ -296,8 +296,7 @@ class ParquetSource(TableSource):
         if file is not None:
             return file
         if os.path.isabs(path):
-            why = "it came from the Hub, and is not followed out of its own folder; its author can "
-            raise path_instead(self.describe_row(row), path, why + CURE)
+            raise path_instead(self.describe_row(row), path, FROM_HUB)
         raise path_instead(self.describe_row(row), path, f"it is no file below the folder of {parquet.name}; {CURE}")
 
 

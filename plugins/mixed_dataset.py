@@ -17,8 +17,8 @@ from ..errors import DataError, HostError, RecipeError
 from ..progress import say
 from ..schedule import RSP_FROM, SCHEDULES, Pools, Schedule
 from ..source import Source, open_source
-from ..texts import some
-from .real_images import SourceImages, class_numbers, labels, refuse_iterable
+from ..texts import reason, some
+from .real_images import SourceImages, check_pictures, class_numbers, labels, read, refuse_iterable
 
 __all__ = ["MixedDataset", "SyntheticImages", "mix_datasets"]
 
@@ -59,9 +59,18 @@ class SyntheticImages:
         Raises:
             DataError: it is broken; the message names the row.
         """
+        source, row = self._place(i)
+        return source.image(row)
+
+    def describe(self, i: int) -> str:
+        """The row as a person finds it again."""
+        source, row = self._place(i)
+        return source.describe_row(row)
+
+    def _place(self, i: int) -> tuple[Source, int]:
         row = int(self._rows[i])
         at = bisect.bisect_right(self._ends, row)
-        return self._sources[at].image(row - (self._ends[at - 1] if at else 0))
+        return self._sources[at], row - (self._ends[at - 1] if at else 0)
 
     def conditions(self) -> np.ndarray:
         """The row of the real image that each was made from, -1 where there was none: int64 (S,).
@@ -174,17 +183,25 @@ class MixedDataset(Dataset):
     def __getitem__(self, slot: int) -> tuple[Any, int]:
         sample = int(self.samples()[slot])
         if sample < self._first_synthetic:
-            image, label, *_ = self.real[sample]
+            image, label, *_ = read(self.real, sample)
             if self._real_transforms_itself:
                 return image, label
         else:
             i = sample - self._first_synthetic
             image, label = self.synthetic.image(i), int(self.synthetic.labels[i])
             if image.mode != self._mode:
-                image = image.convert(self._mode)
+                image = self._converted(image, i)
             target_transform = getattr(self.real, "target_transform", None)
             label = label if target_transform is None else target_transform(label)
         return (image if self.transform is None else self.transform(image)), label
+
+    def _converted(self, image: Any, i: int) -> Any:
+        try:
+            return image.convert(self._mode)
+        except ValueError as error:
+            raise DataError(
+                f"{self.synthetic.describe(i)} cannot be used ({reason(error)}): store it as {self._mode}"
+            ) from error
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_stream": None, "follower": None}
@@ -194,7 +211,7 @@ def _mode_of(real: Any) -> str:
     mode = getattr(real, "input_img_mode", None)
     if mode:
         return mode
-    image = real[0][0]
+    image = read(real, 0)[0]
     if isinstance(image, torch.Tensor):
         return "L" if image.ndim == 3 and image.shape[0] == 1 else "RGB"
     return getattr(image, "mode", "RGB")
@@ -277,6 +294,9 @@ def mix(
     mode: str | None = None,
 ) -> MixedDataset:
     """Both kinds of images as one data set that still lacks its schedule and its epoch."""
+    check_pictures(real)
+    for source in sources:
+        source.check_lacking(0)
     classes = class_numbers(real)
     synthetic = SyntheticImages(sources, classes, label_match, seed, ratio * len(real))
     if not len(synthetic):

@@ -6,14 +6,19 @@ Known are the readers of timm's ImageDataset (folder, tar, hfds), torchvision's 
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, Subset
 
 from ..errors import DataError
+from ..files import is_disk_full
+from ..named_pictures import CURE, FROM_HUB, file_of_hub, hub_repository, path_instead, without_bytes
 from ..progress import bar
 from ..source import Source
+from ..texts import one_line, reason
 
 
 class SourceImages(Dataset):
@@ -29,7 +34,11 @@ class SourceImages(Dataset):
     def __getitem__(self, row: int) -> tuple[Any, int]:
         from ..pictures import to_rgb
 
-        return to_rgb(self.source.image(row)), int(self.targets[row])
+        image = self.source.image(row)
+        try:
+            return to_rgb(image), int(self.targets[row])
+        except DataError as error:  # of a picture, not of a row
+            raise DataError(f"{self.source.describe_row(row)}: {error}") from error
 
 
 def refuse_iterable(dataset: Any) -> None:
@@ -39,6 +48,58 @@ def refuse_iterable(dataset: Any) -> None:
             "synthetic images can be mixed into map-style data sets only, and this one streams (hfids/, wds/, tfds/): "
             "use hfds/org/name, torch/name or a folder"
         )
+
+
+def check_pictures(dataset: Any) -> None:
+    """Look for pictures that will be missing in the middle of an epoch, as far as that is seen without reading any.
+
+    Raises:
+        DataError: rows have no picture; or a table that came from the Hub names files outside of its own folder, which
+            the reader of timm's hfds/ would open.
+    """
+    if isinstance(dataset, Subset):
+        return check_pictures(dataset.dataset)
+    if isinstance(dataset, SourceImages):
+        return dataset.source.check_lacking(0)
+    reader = getattr(dataset, "reader", None)
+    table = getattr(reader, "dataset", None)
+    if not hasattr(reader, "image_key") or not hasattr(table, "cache_files"):
+        return None
+    repository = hub_repository(table)
+    lacking = []
+    for row, path in without_bytes(table.select_columns([reader.image_key]), reader.image_key):
+        if repository is not None and path and file_of_hub(repository, path) is None:
+            raise path_instead(f"row {row} of the real images", path, FROM_HUB)
+        if not path or not os.path.isfile(path):
+            lacking.append((row, path))
+    if lacking:
+        row, path = lacking[0]
+        what = f"names a file that is not there, {path!r}: {CURE}" if path else "has none: remove it"
+        raise DataError(f"{len(lacking)} of {len(table)} real images are missing; the first, row {row}, {what}")
+
+
+def read(dataset: Any, row: int) -> Any:
+    """A sample of the real images, whatever its parts are.
+
+    Raises:
+        DataError: it cannot be read; the message names it.
+    """
+    try:
+        return dataset[row]
+    except (OSError, SyntaxError, Image.DecompressionBombError, RuntimeError) as error:
+        gave_up = "consecutive samples" in str(error)  # timm, which goes on to the next ones
+        if is_disk_full(error) or (isinstance(error, RuntimeError) and not gave_up):
+            raise
+        raise DataError(f"{_name(dataset, row)} cannot be read ({reason(error)}): replace or remove it") from error
+
+
+def _name(dataset: Any, row: int) -> str:
+    """A real image as a person finds it again."""
+    try:
+        file = dataset.filename(row) if hasattr(dataset, "filename") else dataset.samples[row][0]
+    except Exception:  # many keep no names, or keep them in their own way
+        file = None
+    return f"the real image {row}" + (f" ({one_line(str(file))})" if file else "")
 
 
 def class_numbers(dataset: Any) -> dict[str, int] | None:
@@ -78,9 +139,32 @@ def labels(dataset: Any) -> np.ndarray:
     return found.astype(np.int64)
 
 
+def largest_label(dataset: Any) -> int:
+    """The largest label; -1 where the data set keeps no list of them, or where they are no numbers."""
+    found = _listed(dataset)
+    found = np.zeros(0) if found is None else np.asarray(found)
+    return int(found.max()) if found.ndim == 1 and found.dtype.kind in "iu" and len(found) else -1
+
+
 def _labels(dataset: Any) -> Any:
     if isinstance(dataset, Subset):
         return labels(dataset.dataset)[np.asarray(dataset.indices)]
+    found = _listed(dataset)
+    if found is not None:
+        return found
+    with bar(len(dataset), "reading the labels of the real images") as progress:
+        found = []
+        for i in range(len(dataset)):
+            found.append(dataset[i][1])
+            progress.update()
+    return found
+
+
+def _listed(dataset: Any) -> Any:
+    """The labels as the data set lists them; None where it would have to be read for them."""
+    if isinstance(dataset, Subset):
+        found = _listed(dataset.dataset)
+        return None if found is None else np.asarray(found)[np.asarray(dataset.indices)]
     reader = getattr(dataset, "reader", None)
     if reader is not None and hasattr(reader, "dataset"):
         return _column(reader)
@@ -91,12 +175,7 @@ def _labels(dataset: Any) -> Any:
     samples = getattr(reader if reader is not None else dataset, "samples", None)
     if samples is not None and len(samples) == len(dataset):
         return [target for _, target in samples]
-    with bar(len(dataset), "reading the labels of the real images") as progress:
-        found = []
-        for i in range(len(dataset)):
-            found.append(dataset[i][1])
-            progress.update()
-    return found
+    return None
 
 
 def _column(reader: Any) -> np.ndarray:

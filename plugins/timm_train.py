@@ -23,7 +23,7 @@ from ..progress import say
 from ..schedule import RSP_FROM, SCHEDULES
 from ..source import Source, open_source
 from .mixed_dataset import MixedDataset, make_schedule, mix, mix_datasets
-from .real_images import refuse_iterable
+from .real_images import largest_label, refuse_iterable
 from .timm_cpu_ddp import allow_cpu
 from .timm_script import TRIED, load_script, where_to_get
 from .two_phase_lr import two_phase_scheduler
@@ -192,6 +192,7 @@ class Hook:
             label_match=settings.aug_label_match,
             seed=getattr(settings, "seed", 42),
         )
+        self._check_classes(real)
         if settings.aug_schedule != "two-phase":  # which needs to know when the run ends
             self._schedule(None)
         say(
@@ -199,6 +200,15 @@ class Hook:
             f"{len(self._mixed)} samples in an epoch"
         )
         return self._mixed
+
+    def _check_classes(self, real: Any) -> None:
+        """Raises RecipeError: the model has too few classes for the labels, which the first batch would find out."""
+        count = getattr(self._args, "num_classes", None)
+        largest = max(largest_label(real), int(self._mixed.synthetic.labels.max()))
+        if count and largest >= count:
+            raise RecipeError(
+                f"--num-classes is {count}, and the images have labels up to {largest}: give at least {largest + 1}"
+            )
 
     def create_loader(self, original: Callable, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """The epoch must reach the training images and their sampler, whatever wraps them."""
