@@ -11,14 +11,15 @@ from .caption_table import already_written
 from .captions import caption_source, origin
 from .progress import is_main_process
 from .recipe import Recipe
-from .source import open_for
+from .source import Source, open_for
 
 
-def write_captions(recipe: Recipe, path: Path) -> str:
+def write_captions(recipe: Recipe, path: Path, source: Source | None = None) -> str:
     """Caption, unless it is done: a person may have edited the file. On several processes all of them call it.
 
     Args:
         path: of a Parquet file, in a folder that is there.
+        source: the images of the recipe, where they are open already.
 
     Returns:
         A line on what was made.
@@ -28,7 +29,7 @@ def write_captions(recipe: Recipe, path: Path) -> str:
     """
     keep = recipe.keep_duplicates is not False  # in the file; fine-tuning leaves out what it does not want
     captioner = caption_source(recipe.captions, keep_duplicates=keep, recipe=recipe)
-    source = open_for(recipe)
+    source = source or open_for(recipe)
     made_from = origin(captioner, source)
     written = already_written(path, made_from)
     _wait()  # all look before the first one writes

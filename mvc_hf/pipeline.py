@@ -142,10 +142,12 @@ class Pipeline:
         if _is_file(self.recipe):
             return f"{self.recipe.captions}: captions as they are"
         from .caption_file import write_captions
+        from .source import open_for
 
+        source = open_for(self.recipe)  # before a base is fetched
         self._check_base()  # a captioner may work for hours
         self.folder.mkdir(parents=True, exist_ok=True)
-        return write_captions(self.recipe, self.folder / CAPTIONS)
+        return write_captions(self.recipe, self.folder / CAPTIONS, source)
 
     def _finetune(self) -> str:
         from .finetune import finetune

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pytest
 from sources import PETS, folder, hub_parquet, parquet, picture, png, refused, values
 
-from mvc_hf.errors import DataError
 from mvc_hf.source import open_source
 
 SHA = "a" * 40
@@ -146,16 +145,30 @@ def test_offline_without_a_cache(hub, monkeypatch):
     refused("org/set", "not in the local cache, and the Hub cannot be reached: offline mode is enabled")
 
 
-def test_no_path_is_followed(tmp_path, monkeypatch, hub):
-    """Whoever made the data set must not choose what is read from this machine."""
-    picture(9).save(tmp_path / "9.png")
-    images = [{"bytes": png(1), "path": "1.png"}, {"bytes": None, "path": str(tmp_path / "9.png")}]
-    images.append({"bytes": None, "path": "9.png"})
-    parquet(tmp_path / "remote.parquet", [0, 0, 0], images)
+@pytest.mark.parametrize(
+    "path", ["{}/9.png", "9.png", "{}/cache/datasets--org--secret/blobs/9.png", "https://x.org/9.png"]
+)
+def test_no_path_is_followed(tmp_path, monkeypatch, hub, path):
+    """Whoever made the data set must not choose what is read from this machine, other repositories included."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    for place in (tmp_path, tmp_path / "cache" / "datasets--org--secret" / "blobs"):
+        place.mkdir(parents=True, exist_ok=True)
+        picture(9).save(place / "9.png")
+    images = [{"bytes": png(1), "path": "1.png"}, {"bytes": None, "path": path.format(tmp_path)}]
+    parquet(tmp_path / "remote.parquet", [0, 0], images)
     monkeypatch.chdir(tmp_path)
-    source = open_source("org/set")
-    assert source.image(0).getpixel((0, 0)) == 1
-    for row in (1, 2):
-        match = rf"^row {row} of org/set \(train\) holds a path instead of the picture: fetch the data set"
-        with pytest.raises(DataError, match=match):
-            source.image(row)
+    refused(
+        "org/set",
+        r"^row 1 of org/set \(train\) holds a path instead of the picture .*store the bytes: `ds\.with_format",
+    )
+
+
+def test_loose_pictures_of_the_repository_are_its_own(tmp_path, monkeypatch, hub):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    own = tmp_path / "cache" / "datasets--org--set"
+    (own / "snapshots" / SHA).mkdir(parents=True)
+    (own / "blobs").mkdir()
+    picture(9).save(own / "blobs" / "9.png")
+    (own / "snapshots" / SHA / "9.png").symlink_to("../../blobs/9.png")
+    parquet(tmp_path / "remote.parquet", [0], [{"bytes": None, "path": str(own / "snapshots" / SHA / "9.png")}])
+    assert values(open_source("org/set:plain")) == [9]

@@ -220,3 +220,20 @@ def test_files_that_were_rewritten(made, tmp_path):
     with pytest.raises(DataError, match="no column 'mix'"):
         find_row(str(tmp_path / "synthetic"), 0)
     assert json.loads(table.schema.metadata[b"mvc_hf_made_from"])["images_per_class"] == 4
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (
+            {"bytes": None, "path": "/nowhere/1.png"},
+            "row 1 of .* holds a path instead of the picture .*store the bytes",
+        ),
+        (None, "row 1 of .* has no picture: its file was rewritten"),
+        ({"bytes": b"no picture", "path": None}, "the picture of row 1 is not a picture of a format"),
+    ],
+)
+def test_rows_whose_picture_is_gone(made, tmp_path, image, message):
+    dataset = changed(made, tmp_path, 1, image=image)
+    with pytest.raises(DataError, match=message):
+        find_row(str(dataset), 1).image()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 import tiny
 import torch
 from numbers_set import Numbers, as_tensor
+from PIL import Image
+from sources import parquet, png
 from torch.utils.data import DataLoader, Subset
 
 from mvc_hf.errors import DataError, HostError, RecipeError
@@ -99,6 +102,87 @@ def test_a_broken_synthetic_image_is_named(synthetic, tmp_path):
     mixed = mix_datasets(Numbers(), str(tmp_path), "synthetic", epoch=16)
     with pytest.raises(DataError, match=r"pear/003\.png is not a picture"):
         [mixed[slot] for slot in range(16)]
+
+
+LOADERS = [{}, {"num_workers": 2}, {"num_workers": 2, "persistent_workers": True}]
+
+
+@pytest.mark.parametrize("settings", LOADERS, ids=["here", "workers", "persistent"])
+def test_what_is_broken_arrives_as_its_own_line_from_any_loader(synthetic, tmp_path, settings):
+    folder = shutil.copytree(synthetic, tmp_path / "synthetic")
+    (folder / "pear" / "003.png").write_bytes(b"no picture")
+    mixed = mix_datasets(Numbers(), str(folder), "synthetic", epoch=16, transform=as_tensor)
+    loader = DataLoader(mixed, batch_size=4, **settings)
+    for _ in range(2):
+        with pytest.raises(DataError) as caught:
+            list(loader)
+        assert str(caught.value).startswith("pear/003.png is not a picture of a format that Pillow reads")
+        assert "\n" not in str(caught.value) and "Traceback" not in str(caught.value)
+
+
+class Files(Numbers):
+    """Reads its pictures when they are asked for, as torchvision does."""
+
+    def __init__(self, folder, transform=None):
+        super().__init__()
+        self.transform = transform
+        self.samples = [(str(folder / f"{i}.png"), i % 3) for i in range(12)]
+        for path, _ in self.samples:
+            Image.new("L", (16, 16), 7).save(path)
+
+    def __getitem__(self, i):
+        image = Image.open(self.samples[i][0])
+        image.load()
+        return image, self.targets[i]
+
+
+@pytest.mark.parametrize("content", [b"no picture", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", None])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_broken_real_image_is_named(synthetic, tmp_path, content, workers):
+    real = Files(tmp_path)
+    mixed = mix_datasets(real, str(synthetic), "combined", epoch="union", transform=as_tensor)
+    (tmp_path / "5.png").unlink()
+    if content:
+        (tmp_path / "5.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"^the real image 5 \(.*5\.png\) cannot be read") as caught:
+        list(DataLoader(mixed, batch_size=4, num_workers=workers))
+    assert "\n" not in str(caught.value)
+    (tmp_path / "0.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"the real image 0 .* cannot be read"):
+        mix_datasets(real, str(synthetic), "combined")
+
+
+def test_an_error_of_a_persons_own_data_set_is_left_as_it_is(synthetic):
+    class Own(Numbers):
+        def __getitem__(self, i):
+            return super().__getitem__(i) if i == 0 else 1 / 0
+
+    mixed = mix_datasets(Own(), str(synthetic), "combined", epoch="union", transform=as_tensor)
+    with pytest.raises(ZeroDivisionError):
+        list(DataLoader(mixed))
+
+
+def test_sets_that_lack_pictures_are_refused_before_the_first_epoch(synthetic, tmp_path):
+    cells = [{"bytes": png(1), "path": None}, {"bytes": None, "path": None}]
+    file = str(parquet(tmp_path / "x.parquet", ["apple", "pear"], cells))
+    for sets in ((Numbers(), file), (file, str(synthetic))):
+        with pytest.raises(
+            DataError, match=r"^x\.parquet: 1 of 2 rows have no picture, the first is row 1 of x\.parquet"
+        ):
+            mix_datasets(*sets, "combined")
+    away = [{"bytes": None, "path": f"/nowhere/{i}.png"} for i in range(2)]
+    with pytest.raises(
+        DataError, match=r"holds paths instead of pictures, the first '/nowhere/0\.png', and no file is"
+    ):
+        mix_datasets(Numbers(), str(parquet(tmp_path / "y.parquet", ["apple", "pear"], away)), "combined")
+
+
+def test_colours_that_have_no_way_to_the_mode_are_named(tmp_path):
+    (tmp_path / "apple").mkdir()
+    Image.new("LAB", (4, 4)).save(tmp_path / "apple" / "1.tif")
+    mixed = mix_datasets(Numbers(), str(tmp_path), "synthetic", epoch=1)
+    with pytest.raises(DataError, match=r"^apple/1\.tif cannot be used \(conversion from LAB to .*: store it as L"):
+        mixed[0]
 
 
 def test_real_images_by_name_of_their_set(photos, synthetic):

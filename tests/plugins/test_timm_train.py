@@ -11,6 +11,8 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
@@ -20,7 +22,7 @@ from PIL import Image
 from timm.data.distributed_sampler import RepeatAugSampler
 
 from mvc_hf.errors import DataError, HostError, MvcError, RecipeError
-from mvc_hf.plugins import timm_train
+from mvc_hf.plugins import small_train, timm_train
 from mvc_hf.schedule import Combined, Pools, RandomReplacement, TwoPhase
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "minimal_train.py"
@@ -329,6 +331,86 @@ def test_classes_that_do_not_match_list_both_sides(real, tmp_path):
     many = write_parquet(tmp_path / "many.parquet", [100], ["a", "b", "c"], [2])
     with pytest.raises(DataError, match="labels up to 2, the real images only 2 classes"):
         run(real, tmp_path, "--aug-synthetic", many, "--aug-label-match", "index")
+
+
+@pytest.mark.parametrize(
+    "flags", [["-j", 0], ["-j", 2], ["-j", 2, "--no-prefetcher"]], ids=["here", "workers", "no prefetcher"]
+)
+def test_a_picture_that_is_broken_is_one_line(real, tmp_path, flags, capsys):
+    """timm keeps its workers from epoch to epoch."""
+    path = write_parquet(tmp_path / "x.parquet", [100, 101, 102, 103])
+    table = pq.read_table(path)
+    cells = table["image"].to_pylist()
+    cells[2] = {"bytes": b"no picture", "path": None}
+    image = pa.array(cells, table.schema.field("image").type)
+    pq.write_table(table.set_column(0, table.schema.field("image"), image), path)
+    synthetic = ["--aug-synthetic", path, "--aug-schedule", "synthetic"]
+    code = timm_train.main([*map(str, [SCRIPT, real, "--output", tmp_path, *synthetic, *flags])])
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert code == 1 and lines[-1].startswith(
+        "Error: row 2 of x.parquet is not a picture of a format that Pillow reads"
+    )
+    assert not any("Traceback" in line for line in lines)
+
+
+@pytest.fixture
+def only_paths(tmp_path):
+    """What `load_dataset("imagefolder").to_parquet` leaves, absolute paths and no bytes, and the pictures."""
+    for i, value in enumerate(range(100, 116)):
+        place = tmp_path / "pictures" / NAMES[label_of(i)] / f"{i:03d}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        grey(value).save(place)
+    made = datasets.load_dataset("imagefolder", data_dir=str(tmp_path / "pictures"), split="train")
+    (tmp_path / "set").mkdir()
+    for split in ("train", "validation"):
+        made.to_parquet(tmp_path / "set" / f"{split}.parquet")
+    assert pq.read_table(tmp_path / "set" / "train.parquet")["image"][0]["bytes"].as_py() is None
+    return tmp_path
+
+
+def test_paths_that_datasets_writes_are_read(only_paths, real, capsys):
+    out, synthetic = only_paths / "out", only_paths / "set" / "train.parquet"
+    lines = run(real, out, "--aug-synthetic", synthetic, "--aug-schedule", "synthetic", "--epochs", 1, "-j", 1)
+    assert sorted(lines[0]["seen"]) == list(range(100, 116))
+    assert capsys.readouterr().err.count("train.parquet holds paths instead of pictures: 16 are read from their") == 1
+
+
+def hub_style(only_paths):
+    """Real images by timm's hfds/ reader, of that Parquet."""
+    return [str(only_paths / "cache"), "--dataset", f"hfds/{only_paths / 'set'}", "--output", str(only_paths / "out")]
+
+
+def test_real_images_that_are_missing_are_found_before_any_training(only_paths, synthetic):
+    flags = ["--aug-synthetic", str(synthetic), "--aug-schedule", "combined", "--epochs", "1"]
+    timm_train.train(str(SCRIPT), [*hub_style(only_paths), *flags])
+    (only_paths / "pictures" / "cat" / "004.png").unlink()
+    with pytest.raises(
+        DataError, match=r"1 of 16 real images are missing; the first, row 2, names a file .*004\.png'"
+    ):
+        timm_train.train(str(SCRIPT), [*hub_style(only_paths), *flags])
+
+
+def test_real_images_of_the_hub_do_not_reach_out_of_their_folder(only_paths, synthetic, monkeypatch):
+    cached = [{"filename": f"/cache/ann___pets/default/0.0.0/{'a' * 40}/pets-train.arrow"}]
+    monkeypatch.setattr(datasets.Dataset, "cache_files", cached)
+    with pytest.raises(DataError, match=r"row 0 of the real images holds a path instead .*out of its own folder"):
+        timm_train.train(str(SCRIPT), [*hub_style(only_paths), "--aug-synthetic", str(synthetic)])
+
+
+def test_more_labels_than_the_model_has_classes(synthetic, real, tmp_path):
+    """Which the first batch would find out, with an index that is out of range."""
+    many = write_parquet(tmp_path / "many.parquet", [100, 101, 102], ["cat", "dog", "cow"], [0, 1, 2])
+    for split in ("train", "test"):
+        write_parquet(tmp_path / "set" / f"{split}.parquet", [1, 2, 3], ["cat", "dog", "cow"], [0, 1, 2])
+    flags = ["--output", str(tmp_path / "out"), "--aug-schedule", "combined", "--num-classes", "2"]
+    flags += ["--model", "wrn_28_2", "--model-kwargs", '{"depth": 10, "width": 1}']
+    common = [str(tmp_path / "cache"), "--dataset", f"hfds/{tmp_path / 'set'}", *flags]
+    for made in (synthetic, many):
+        with pytest.raises(
+            RecipeError, match="--num-classes is 2, and the images have labels up to 2: give at least 3"
+        ):
+            timm_train.train(small_train.__file__, [*common, "--aug-synthetic", str(made)])
+    assert not (tmp_path / "out").exists()
 
 
 def test_conditions_must_be_of_these_real_images(real, synthetic, tmp_path):

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+from concurrent.futures.process import BrokenProcessPool
 
 import datasets
 import pytest
 from PIL import Image
 
+from mvc_hf.ending import line_of
 from mvc_hf.errors import DataError
 from mvc_hf.plugins import timm_trial
 from mvc_hf.plugins.timm_trial import ARMS, Trial, demo_trial, table
@@ -77,6 +81,19 @@ def test_processes_side_by_side_report_our_errors(images, tmp_path):
     write(tmp_path / "others.parquet", 8, ["dark", "grey"])
     with pytest.raises(DataError, match="'grey'"):
         trial(images, synthetic=str(tmp_path / "others.parquet"), seeds=(0,)).run(tmp_path / "out")
+
+
+def killed(_):
+    os._exit(9)
+
+
+def test_a_process_that_is_killed_is_one_line(monkeypatch):
+    """As systems do that run out of memory."""
+    monkeypatch.setattr(timm_trial, "_train", killed)
+    monkeypatch.setattr(timm_trial, "get_context", lambda _: multiprocessing.get_context("fork"))
+    with pytest.raises(BrokenProcessPool) as caught:
+        list(timm_trial._side_by_side([[]]))
+    assert line_of(caught.value).startswith("a worker process was ended from outside")
 
 
 def test_the_table():
