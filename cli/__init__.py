@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import sys
@@ -10,6 +11,7 @@ import click
 
 from .. import __version__
 from ..errors import MvcError
+from ..texts import brief, collapsed, one_line, shortened, unreadable
 
 # In the order in which a person meets them.
 COMMANDS = ("demo", "caption", "finetune", "preview", "generate", "push", "train", "plan", "run", "replay")
@@ -45,14 +47,18 @@ def group() -> None:
 
 def main() -> None:
     """The entry point: whatever the user can get wrong becomes one line here, and here only."""
+    with contextlib.suppress(AttributeError):  # a name that the terminal cannot write is no reason to fail at the end
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run a command; returns the exit code: 0, 1 for an error, 2 for wrong usage."""
     try:
+        _check_text(arguments)
         group.main(arguments, prog_name="mvc-hf", standalone_mode=False)
     except click.UsageError as error:
+        error.message = shortened(one_line(error.message), 500)
         error.show()
         return 2
     except MvcError as error:
@@ -69,12 +75,19 @@ def run(arguments: list[str]) -> int:
 
 
 def _failed(line: str) -> int:
-    click.echo("Error: " + " ".join(line.split()), err=True)
+    click.echo("Error: " + one_line(collapsed(line)), err=True)
     return 1
 
 
+def _check_text(arguments: list[str]) -> None:
+    """Names that half of the libraries below cannot open are refused before the other half has done its work."""
+    for argument in arguments:
+        if why := unreadable(argument):
+            raise MvcError(f"cannot take the argument {brief(argument)}: {why}; rename the file or folder")
+
+
 def _about_files(error: OSError) -> str:
-    where = f" ({error.filename})" if error.filename else ""
+    where = f" ({shortened(str(error.filename))})" if error.filename else ""
     if error.errno in DISK_FULL:
         return f"the disk is full{where}: make room and give the same command again; what is finished is kept"
     return f"{error.strerror or error}{where}"

@@ -3,9 +3,17 @@
 Every message names the value, the limit and the next step; the command line prints it as one line and exits with 1.
 """
 
+from __future__ import annotations
+
+from .texts import collapsed, one_line
+
 
 class MvcError(Exception):
     """Base of everything that a user can get wrong. A traceback of any other kind is a bug of ours."""
+
+    def __str__(self) -> str:
+        """One line, in which names from outside can hide nothing."""
+        return one_line(collapsed(super().__str__()))
 
 
 class RecipeError(MvcError):

@@ -22,7 +22,6 @@ from ..errors import HostError, MvcError, RecipeError
 from ..progress import say
 from ..schedule import RSP_FROM, SCHEDULES
 from ..source import Source, open_source
-from ..texts import collapsed
 from .mixed_dataset import MixedDataset, make_schedule, mix, mix_datasets
 from .real_images import refuse_iterable
 from .timm_cpu_ddp import allow_cpu
@@ -300,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         train(script, flags)
     except MvcError as error:
         rank = os.environ.get("RANK")  # any of them may be the first to fail, and a launcher then kills the others
-        print(f"Error{f' (rank {rank})' if rank else ''}: {collapsed(str(error))}", file=sys.stderr)
+        print(f"Error{f' (rank {rank})' if rank else ''}: {error}", file=sys.stderr)
         return 1
     return 0
 
