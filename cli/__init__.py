@@ -10,6 +10,7 @@ import sys
 import click
 
 from .. import __version__
+from ..environment import check_environment
 from ..errors import MvcError
 from ..texts import brief, collapsed, one_line, shortened, unreadable
 
@@ -56,6 +57,7 @@ def run(arguments: list[str]) -> int:
     """Run a command; returns the exit code: 0, 1 for an error, 2 for wrong usage."""
     try:
         _check_text(arguments)
+        check_environment()
         group.main(arguments, prog_name="mvc-hf", standalone_mode=False)
     except click.UsageError as error:
         error.message = shortened(one_line(error.message), 500)

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 
 LONGEST = 120  # characters of one value in a message
+TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}|(?<=Bearer )[^\s'\"]+")  # as the Hub's clients send them
 
 # What counts as printing for Python, and yet draws nothing: fillers, and selectors of variants, in which a message can
 # be hidden. The selector that makes a picture of a sign (U+FE0F) is part of many emoji.
@@ -62,7 +63,7 @@ def reason(error: BaseException) -> str:
     """What an exception of another library says, on one line. `datasets` hides the reason in the cause."""
     while type(error).__name__ == "DatasetGenerationError" and error.__cause__:
         error = error.__cause__
-    text = one_line(collapsed(str(error))) or type(error).__name__
+    text = TOKEN.sub("(a token)", one_line(collapsed(str(error)))) or type(error).__name__
     return text if len(text) <= 300 else text[:300] + "…"
 
 
