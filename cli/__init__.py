@@ -92,7 +92,7 @@ def _about_files(error: OSError) -> str:
     where = f" ({shortened(str(error.filename))})" if error.filename else ""
     if error.errno in DISK_FULL:
         return f"the disk is full{where}: make room and give the same command again; what is finished is kept"
-    return f"{error.strerror or error}{where}"
+    return f"{error.strerror or str(error) or type(error).__name__}{where}"
 
 
 def _is_disk_full(error: BaseException) -> bool:

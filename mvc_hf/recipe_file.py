@@ -23,36 +23,36 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     return parse_settings(read_text(path), str(path))
 
 
-def read_text(path: str | Path) -> str:
-    """The text of a recipe file. Devices and pipes are not opened: they may have no end, or never begin.
+def read_text(path: str | Path, what: str = "recipe") -> str:
+    """The text of a recipe, or of another file of settings. Devices and pipes are not opened: they may have no end, or never begin.
 
     Raises:
         RecipeError: it is not a file, is too large, or not text in UTF-8.
     """
     name = shortened(str(path))
     if why := unreadable(str(path)):
-        raise RecipeError(f"cannot read the recipe {name}: {why}")
+        raise RecipeError(f"cannot read the {what} {name}: {why}")
     try:
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
             what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
-            raise RecipeError(f"cannot read the recipe {name}: it is {what}; name a YAML or JSON file")
+            raise RecipeError(f"cannot read the {what} {name}: it is {what}; name a YAML or JSON file")
         if found.st_size > LARGEST:
-            raise RecipeError(f"{name} is not a recipe: it has {found.st_size:,} bytes, a recipe at most {LARGEST:,}")
+            raise RecipeError(f"{name} is not a {what}: it has {found.st_size:,} bytes, a {what} at most {LARGEST:,}")
         with open(path, "rb") as file:
-            return decoded(file.read(LARGEST + 1), name)
+            return decoded(file.read(LARGEST + 1), name, what)
     except OSError as error:
-        raise RecipeError(f"cannot read the recipe {name}: {error.strerror or error}") from error
+        raise RecipeError(f"cannot read the {what} {name}: {error.strerror or error}") from error
 
 
-def decoded(data: bytes, name: str) -> str:
+def decoded(data: bytes, name: str, what: str = "recipe") -> str:
     """The text of some bytes. Raises RecipeError where they are too many, or not UTF-8."""
     if len(data) > LARGEST:
-        raise RecipeError(f"{name} is not a recipe: it has more than {LARGEST:,} bytes")
+        raise RecipeError(f"{name} is not a {what}: it has more than {LARGEST:,} bytes")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{name} is not a recipe: it is not text in UTF-8") from error
+        raise RecipeError(f"{name} is not a {what}: it is not text in UTF-8") from error
 
 
 def parse_settings(text: str, name: str) -> dict[str, Any]:
