@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 
@@ -9,6 +10,9 @@ import click
 
 from .. import __version__
 from ..ending import STOPPED, exit_code, failed
+from ..environment import check_environment
+from ..errors import MvcError
+from ..texts import brief, one_line, shortened, unreadable
 
 # In the order in which a person meets them.
 COMMANDS = ("demo", "caption", "finetune", "preview", "generate", "push", "train", "plan", "run", "replay")
@@ -43,15 +47,31 @@ def group() -> None:
 
 def main() -> None:
     """The entry point: whatever the user can get wrong becomes one line."""
+    with contextlib.suppress(AttributeError):  # a name that the terminal cannot write is no reason to fail at the end
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run a command; returns the exit code: 0, 1 for an error, 2 for wrong usage."""
+
+    def command() -> None:
+        _check_text(arguments)
+        check_environment()
+        group.main(arguments, prog_name="mvc-hf", standalone_mode=False)
+
     try:
-        return exit_code(lambda: group.main(arguments, prog_name="mvc-hf", standalone_mode=False))
+        return exit_code(command)
     except click.UsageError as error:
+        error.message = shortened(one_line(error.message), 500)
         error.show()
         return 2
     except click.Abort:
         return failed(STOPPED)
+
+
+def _check_text(arguments: list[str]) -> None:
+    """Names that half of the libraries below cannot open are refused before the other half has done its work."""
+    for argument in arguments:
+        if why := unreadable(argument):
+            raise MvcError(f"cannot take the argument {brief(argument)}: {why}; rename the file or folder")

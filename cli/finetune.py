@@ -43,4 +43,4 @@ def command(dataset: str, output: Path, push_to_hub: bool, hub_id: str | None, p
     if repository:
         from ..hub import push_folder
 
-        click.echo(str(push_folder(output, repository, "model", private=private)))
+        report(str(push_folder(output, repository, "model", private=private)))

@@ -46,4 +46,4 @@ def command(model: str, output: Path, push_to_hub: bool, hub_id: str | None, pri
         split = generate(recipe, model, output, watch=stream.look if stream else None)
         report(f"{output}: {split.rows} images of {len(split.class_names)} classes in {split.count} shards")
         if stream:
-            click.echo(str(stream.finish()))
+            report(str(stream.finish()))

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..recipe import Recipe, flag
+from ..texts import visible
 
 
 def recipe_options(stage: str, *, without: tuple[str, ...] = ()) -> Callable:
@@ -40,8 +41,8 @@ def _option(field: dataclasses.Field, kind: Any) -> Callable:
 
 
 def report(line: str) -> None:
-    """Say what was made, on standard output, once for all processes."""
+    """Say what was made, on standard output, once for all processes. It may have several lines."""
     from ..progress import is_main_process
 
     if is_main_process():
-        click.echo(line)
+        click.echo(visible(line))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .options import report
+
 
 @click.command("plan", short_help="What a recipe will cost here: time, memory, disk, upload.")
 @click.argument("recipe", type=click.Path(path_type=Path))
@@ -23,4 +25,4 @@ def command(recipe: Path) -> None:
     from ..pipeline import Pipeline
     from ..planning import plan
 
-    click.echo(str(plan(Pipeline.load(recipe))))
+    report(str(plan(Pipeline.load(recipe))))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .options import report
+
 
 @click.command("push", short_help="Publish a checkpoint or a synthetic data set on the Hub.")
 @click.argument("out", type=click.Path(path_type=Path))
@@ -27,4 +29,4 @@ def command(out: Path, repository: str | None, private: bool, revision: str | No
     """
     from ..hub import push_folder
 
-    click.echo(str(push_folder(out, repository, private=private, revision=revision, tag=tag)))
+    report(str(push_folder(out, repository, private=private, revision=revision, tag=tag)))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .options import report
+
 
 @click.command("replay", short_help="Make one row of a synthetic data set again, and compare.")
 @click.argument("dataset")
@@ -47,6 +49,6 @@ def command(
     found = replay(dataset, row, model=model, condition_data=dataset_source, base=base, tolerance=tolerance)
     if output is not None:
         found.image.save(output, "PNG")
-    click.echo(str(found))
+    report(str(found))
     if not found.matches:
         raise DataError(f"row {row} is not what {dataset} and the checkpoint give")

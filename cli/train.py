@@ -31,6 +31,10 @@ def command(train_py: str | None, flags: tuple[str, ...]) -> None:
 
         raise click.UsageError(f"name timm's train.py first; {where_to_get()}")
 
+    from ..plugins.timm_script import check_script
+
+    check_script(train_py)  # before torch and timm are imported, which takes seconds
+
     from ..plugins.timm_train import train
 
     train(train_py, list(flags))

@@ -15,10 +15,9 @@ from typing import Any
 import yaml
 
 from .source import HUB_ID
-from .texts import one_line
+from .texts import one_line, visible
 
 LONGEST = 80  # characters of a name in Markdown
-JOINERS = "\u200c\u200d"  # do not print, but hold emoji and some scripts together
 
 # Words that no YAML parser takes for anything but a word, once PyYAML has looked at "yes", "null" and their like.
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
@@ -64,8 +63,11 @@ _Dumper.add_representer(str, _string)
 
 
 def yaml_text(values: dict[str, Any]) -> str:
-    """YAML that comes back verbatim, each string on one line."""
-    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=math.inf)
+    """YAML that comes back verbatim, each string on one line.
+
+    What does not show is escaped, as everywhere: YAML and Python write that alike, within double quotes.
+    """
+    return visible(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=math.inf))
 
 
 def yaml_code(values: dict[str, Any]) -> str:
@@ -83,7 +85,7 @@ def markdown(value: object, longest: int = LONGEST) -> str:
 
     All ASCII punctuation that could mean something becomes a character reference, which cannot stand for structure.
     """
-    shown = printable(str(value))
+    shown = one_line(str(value))
     shown = shown if len(shown) <= longest else shown[: longest - 1] + "…"
     inner = shown.strip(" ")
     left = len(shown) - len(shown.lstrip(" "))
@@ -91,11 +93,6 @@ def markdown(value: object, longest: int = LONGEST) -> str:
     shown = shown.replace("  ", " ␣")
     safe = SPECIAL.sub(lambda c: c[0] if HARMLESS.fullmatch(c[0]) else f"&#{ord(c[0])};", shown)
     return re.sub(r"www(?=\.)", "ww&#119;", safe, flags=re.IGNORECASE) or "(empty)"  # a bare address is a link too
-
-
-def printable(value: str) -> str:
-    """The text on one line, with everything escaped that does not print."""
-    return "".join(c if c in JOINERS else one_line(c) for c in value)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -17,7 +17,7 @@ from concurrent.futures import BrokenExecutor
 
 from .errors import MvcError, last_error
 from .files import is_disk_full
-from .texts import collapsed, reason
+from .texts import collapsed, one_line, reason
 
 STOPPED = "stopped; the same command goes on where it was"
 PATIENCE = 5.0  # seconds that a launcher has to end the others of a process that has failed
@@ -52,9 +52,10 @@ def failed(line: str, *, follows: bool = False) -> int:
     if follows:
         time.sleep(PATIENCE)
     rank = os.environ.get("RANK")  # any of several may be the first to fail, and a launcher then ends the others
-    print(f"Error{f' (rank {rank})' if rank else ''}: {collapsed(line)}", file=sys.stderr, flush=True)
+    line = one_line(collapsed(line))
+    print(f"Error{f' (rank {rank})' if rank else ''}: {line}", file=sys.stderr, flush=True)
     if not follows:
-        _tell_launcher(collapsed(line))
+        _tell_launcher(line)
     return 1
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .texts import collapsed, one_line
+
 TRACEBACK = "Traceback (most recent call last):\n"
 
 
@@ -31,6 +33,10 @@ class MvcError(Exception, metaclass=_Crossing):
 
     def __reduce__(self) -> tuple:
         return _rebuilt, (type(self), self.args), self.__dict__
+
+    def __str__(self) -> str:
+        """One line, in which names from outside can hide nothing."""
+        return one_line(collapsed(super().__str__()))
 
 
 class RecipeError(MvcError):

@@ -10,11 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import OutputError
-from .hub_access import check_push, check_visibility, info_of, telling, word
+from .hub_access import (
+    PULL_REQUEST,
+    branch_of,
+    check_push,
+    check_visibility,
+    checked_name,
+    info_of,
+    telling,
+    word,
+)
 from .hub_errors import patiently
-from .hub_files import DATASET, README, Finished, finished, pictures
+from .hub_files import DATASET, README, Finished, finished, own_file, pictures
 from .hub_pull import Pulled, pull_model
-from .hub_upload import Published, Upload, refs_of, tag_taken
+from .hub_upload import File, Published, Upload, pull_requests_of, refs_of, tag_taken
 from .progress import say
 
 if TYPE_CHECKING:
@@ -43,21 +52,24 @@ def push_folder(
         repo_id: None for the user's name and the folder's.
         kind: where given, the folder must be of it.
         private: for a repository that has to be made; a public one that is there already is refused, not changed.
-        revision: a branch, made if it is not there.
+        revision: a branch, made if it is not there, or "refs/pr/N" for a pull request that is.
         tag: for the commit that holds it all.
 
     Raises:
-        OutputError: the folder is not finished, or the Hub does not take it.
+        OutputError: the folder is not finished, holds something that is not ours to publish, or the Hub does not take
+            it. Nothing has been sent then.
     """
-    folder = Path(folder)
+    folder, revision = Path(folder), branch_of(revision)
+    if tag is not None:
+        checked_name("--tag", tag, "a tag")
     found = finished(folder)
     if kind not in (None, found.kind):
         raise OutputError(f"{folder} is a {word(found.kind)}, not a {word(kind)}")
     keeps = " ".join(["`mvc-hf push", str(folder), *filter(None, [repo_id])]) + "` goes on"
     repo_id = check_push(repo_id, found.kind, folder=folder, private=private, keeps=keeps)
-    contents = _contents(found, repo_id)
+    files = _files(found, repo_id)
     with open_upload(repo_id, found.kind, private=private, revision=revision, tag=tag, folder=folder) as upload:
-        return _push(found, contents, upload, tag)
+        return _push(found, files, upload, tag)
 
 
 class Stream:
@@ -79,15 +91,15 @@ class Stream:
 
     def look(self, split: Split) -> None:
         """Send the shards that have become whole; whichever process made them."""
-        upload = self._opened()
-        for shard in range(split.count):
-            path = split.path(shard)
-            if path.exists():
-                upload.add(path.relative_to(split.folder).as_posix(), path)
+        whole = [path for path in map(split.path, range(split.count)) if path.exists()]
+        names = [path.relative_to(split.folder).as_posix() for path in whole]
+        files = {name: own_file(split.folder, name) for name in names}
+        for name, path in files.items():
+            self._opened().add(name, path)
 
     def finish(self) -> Published:
         found = finished(self.folder)
-        return _push(found, _contents(found, self.repo_id), self._opened(), None)
+        return _push(found, _files(found, self.repo_id), self._opened(), None)
 
     def _opened(self) -> Upload:
         if self._upload is None:
@@ -95,14 +107,18 @@ class Stream:
         return self._upload
 
 
-def _contents(found: Finished, repo_id: str) -> dict[str, Path | bytes]:
-    """Everything that is published, by its path in the repository."""
-    return {**found.files, **pictures(found), README: found.card(repo_id)}
+def _files(found: Finished, repo_id: str) -> list[File]:
+    """Everything that is published, each file as it is on record."""
+    files = [File(path, content, found.sha256.get(path)) for path, content in found.files.items()]
+    for file in files:
+        file.check()  # before a picture is drawn from one of them
+    shown = {**pictures(found), README: found.card(repo_id)}
+    return files + [File(path, content) for path, content in shown.items()]
 
 
-def _push(found: Finished, contents: dict[str, Path | bytes], upload: Upload, tag: str | None) -> Published:
-    for path, content in contents.items():
-        upload.add(path, content, sha256=found.sha256.get(path))
+def _push(found: Finished, files: list[File], upload: Upload, tag: str | None) -> Published:
+    for file in files:
+        upload.put(file)
     what = "synthetic data set" if found.kind == DATASET else "fine-tuned checkpoint"
     return upload.commit(f"Upload {what} made by mvc-hf", tag=tag)
 
@@ -134,6 +150,8 @@ def open_upload(
     with telling(what, keeps):
         info = patiently(f"looking at {repo_id}", lambda: info_of(api, repo_id, kind))
         check_visibility(info, repo_id, kind, private)
+        if info is None and revision and PULL_REQUEST.fullmatch(revision):
+            raise OutputError(f"there is no {word(kind)} {repo_id}, and so no pull request {revision}: name a branch")
         if info is None:
             create = {**name, "private": private or None, "exist_ok": True}  # None: as the namespace has it by default
             patiently(f"creating {repo_id}", lambda: api.create_repo(**create))
@@ -149,9 +167,13 @@ def _prepare_refs(api: Any, name: dict[str, str], revision: str | None, tag: str
     """Make the branch where it is not there; refuse a tag that is another commit's."""
     repo_id = name["repo_id"]
     branches, tags = refs_of(api, name)
-    if revision and (revision in tags or re.fullmatch("[0-9a-f]{40}", revision)):
+    if revision and PULL_REQUEST.fullmatch(revision):
+        branches = pull_requests_of(api, name)
+        if revision not in branches:
+            raise OutputError(f"{repo_id} has no pull request {revision}: open it on the Hub first, or name a branch")
+    elif revision and (revision in tags or re.fullmatch("[0-9a-f]{40}", revision)):
         raise OutputError(f"--revision {revision!r} is a {'tag' if revision in tags else 'commit'}; name a branch")
     if tag in tags and tags[tag] != branches.get(revision or "main"):
         raise tag_taken(repo_id, tag)
-    if revision and revision not in branches and not revision.startswith("refs/"):
+    if revision and revision not in branches:
         patiently(f"creating the branch {revision}", lambda: api.create_branch(**name, branch=revision, exist_ok=True))

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from .errors import OutputError
-from .hub_errors import patiently, statuses, told
+from .hub_errors import answered, patiently, statuses, told
 from .progress import say
+from .texts import brief, one_line
 
 CHECK_PATIENCE = 300.0  # seconds: who has no network should not have to wait long to hear it
+NO_REF = re.compile(r"\.\.|@\{|//|/\.|^[-/.]|[/.]$|\.lock(?:/|$)|[\x00-\x20\x7f~^:?*\[\\]")  # git check-ref-format
+PULL_REQUEST = re.compile(r"refs/pr/[1-9][0-9]*")
 BUGS = (TypeError, AttributeError, LookupError, AssertionError)  # ours: a traceback says more than a line
 
 
@@ -51,21 +54,56 @@ def check_push(
             raise OutputError(f"{repo_id!r} is no id for a repository on the Hub: {text}; give org/name") from error
     if is_offline_mode():
         raise OutputError("HF_HUB_OFFLINE is set: pushing needs the Hub; unset it, or push later with mvc-hf push")
-    if get_token() is None:
+    token = get_token()
+    if token is None:
         raise OutputError("no token for the Hub: run `hf auth login`, or set HF_TOKEN to one with write permission")
+    if not re.fullmatch("[!-~]+", token):
+        raise OutputError(
+            "the token for the Hub holds characters that no token has: run `hf auth login`, or set HF_TOKEN anew"
+        )
     api = HfApi()
+    name = None if repo_id else _name_of(folder)
+
+    def ask() -> tuple[str, str]:
+        """The id in full, and why it is refused: whatever reads the answer is part of asking."""
+        user = api.whoami()
+        found = repo_id or name
+        found = found if "/" in found else f"{user['name']}/{found}"
+        return found, _refusal(user, found)
+
     with telling(f"cannot push to {repo_id or 'the Hub'}", keeps):
-        user = patiently("asking the Hub who we are", api.whoami, patience=CHECK_PATIENCE)
-    found = repo_id or f"{user['name']}/{_name_of(folder)}"
-    if "/" not in found:
-        found = f"{user['name']}/{found}"
-    refused = _refusal(user, found)
+        found, refused = patiently("asking the Hub who we are", ask, patience=CHECK_PATIENCE)
     if refused and not _may_write(api, found, kind):
         raise OutputError(f"cannot push to {found}: {refused}")
     if private:
         with telling(f"cannot push to {found}", keeps):
             check_visibility(patiently(f"looking at {found}", lambda: info_of(api, found, kind)), found, kind, True)
     return found
+
+
+def branch_of(revision: str | None) -> str | None:
+    """The branch that --revision names, or the reference of a pull request ("refs/pr/1").
+
+    Raises:
+        OutputError: it is neither; the Hub would answer with a bare 404.
+    """
+    if revision is None or PULL_REQUEST.fullmatch(revision):
+        return revision
+    branch = revision.removeprefix("refs/heads/")
+    if branch.startswith("refs/"):
+        raise OutputError(
+            f"--revision {brief(revision)} is neither a branch nor a pull request: name a branch, or refs/pr/N"
+        )
+    return checked_name("--revision", branch, "a branch")
+
+
+def checked_name(option: str, name: str, what: str) -> str:
+    """The name of a branch or tag. Raises OutputError where git takes none such."""
+    if not name or name == "@" or len(name) > 200 or NO_REF.search(name) or one_line(name) != name:
+        raise OutputError(
+            f"{option} {brief(name)} is no name for {what}: use letters, digits, '-', '_', '.' and '/' between them"
+        )
+    return name
 
 
 def info_of(api: Any, repo_id: str, kind: str) -> Any | None:
@@ -116,7 +154,7 @@ def _may_write(api: Any, repo_id: str, kind: str) -> bool:
     if "write" not in inspect.signature(api.auth_check).parameters:
         return False
     try:
-        api.auth_check(repo_id, repo_type=kind, write=True)
+        answered(lambda: api.auth_check(repo_id, repo_type=kind, write=True))
     except Exception as error:
         if statuses(error):
             return False

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from .environment import endpoint
 from .errors import MvcError, OutputError
 from .progress import say
 from .texts import reason
@@ -25,10 +26,22 @@ T = TypeVar("T")
 ANSWER = 300.0  # seconds for an answer; a commit with thousands of files takes the Hub a while
 PATIENCE = 600.0  # seconds of waiting, in all, before a call is given up
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+LONGEST_ASKED = 86_400.0  # seconds: a Hub that asks to wait longer than a day has not thought of what it says
 BUSY = (408, 409, 412, 429, 500, 502, 503, 504)  # passes by itself, or once the state has been looked at again
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+# What the clients raise over an answer that is JSON but not the expected one: a list for a dict, a missing key.
+MISREAD = (TypeError, AttributeError, LookupError, AssertionError, OverflowError, UnicodeDecodeError)
 
 sleep = time.sleep  # tests replace it
+
+
+class UnexpectedAnswer(Exception):
+    """The Hub's answer is not what it should be; what was raised over it is the cause."""
+
+    def __str__(self) -> str:
+        cause = self.__cause__
+        said = f"{type(cause).__name__}: {reason(cause)}" if cause else "no detail"
+        return f"the answer is none of a Hub ({said}); look at HF_ENDPOINT, now {endpoint()}, and at proxies"
 
 
 def patiently(what: str, call: Callable[[], T], *, patience: float | None = None, transfer: bool = False) -> T:
@@ -39,14 +52,25 @@ def patiently(what: str, call: Callable[[], T], *, patience: float | None = None
 
     Raises:
         Exception: the last error, unchanged, once it is no use to wait or `patience` seconds were waited in vain.
+        UnexpectedAnswer: the clients, or `call` itself, could not read what came.
+        RecipeError: HF_ENDPOINT is no address.
     """
+    endpoint()
     waits = Waits(what, patience)
     while True:
         try:
-            return call() if transfer else answered(call)
+            return understood(call) if transfer else answered(call)
         except Exception as error:
             if not waits.after(error):
                 raise
+
+
+def understood(call: Callable[[], T]) -> T:
+    """Call, and tell an answer that nobody can read from the other things that go wrong."""
+    try:
+        return call()
+    except MISREAD as error:
+        raise UnexpectedAnswer from error
 
 
 def answered(call: Callable[[], T]) -> T:
@@ -59,7 +83,7 @@ def answered(call: Callable[[], T]) -> T:
 
     def run() -> None:
         try:
-            outcome.put((call(), None))
+            outcome.put((understood(call), None))
         except Exception as error:
             outcome.put((None, error))
 
@@ -134,15 +158,24 @@ def asked_to_wait(error: BaseException) -> float | None:
     for cause in _causes(error):
         headers: Any = getattr(getattr(cause, "response", None), "headers", None) or {}
         asked = (headers.get("Retry-After") or "").strip()
-        if asked.isdigit():
-            return float(asked)
         if asked:
-            at = email.utils.parsedate_to_datetime(asked) if re.search(r"\d:\d\d", asked) else None
-            return max(0.0, at.timestamp() - time.time()) if at else None
-        limit = re.search(r"\br\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("RateLimit") or "")
+            return _seconds(asked)
+        limit = re.search(r"\br\s*=\s*0\s*;\s*t\s*=\s*([0-9]+)", headers.get("RateLimit") or "")
         if limit:
-            return float(limit[1]) + 1
+            return min(float(limit[1]) + 1, LONGEST_ASKED)
     return None
+
+
+def _seconds(asked: str) -> float | None:
+    """A number of seconds, or a date; None for what is neither."""
+    try:
+        if re.fullmatch("[0-9]+", asked):
+            seconds = float(asked)
+        else:
+            seconds = email.utils.parsedate_to_datetime(asked).timestamp() - time.time()
+    except (TypeError, ValueError, LookupError, OverflowError):
+        return None
+    return min(max(0.0, seconds), LONGEST_ASKED)
 
 
 def short(error: BaseException) -> str:
@@ -151,6 +184,8 @@ def short(error: BaseException) -> str:
     words = {409: "busy with another change", 412: "changed in the meantime", 429: "too many requests"}
     if code:
         return f"the Hub answers {code} ({words.get(code, 'an error of its own' if code >= 500 else 'an error')})"
+    if any(isinstance(cause, json.JSONDecodeError) for cause in _causes(error)):
+        return f"the answer of {endpoint()} is no JSON, maybe the page of a proxy"
     return f"the connection broke ({plain(list(_causes(error))[-1])})"
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import ModelError
-from .hub_errors import DISK_FULL, is_passing, is_unreachable, patiently, plain, short, statuses
+from .environment import endpoint
+from .errors import ModelError, MvcError
+from .hub_errors import DISK_FULL, is_passing, is_unreachable, patiently, plain, short, statuses, understood
 from .progress import is_main_process, say, without_client_bars
 
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -102,15 +103,20 @@ def _check_contents(info: Any, model: str, needs: str | None) -> None:
 def _info_of(name: str, revision: str | None) -> Any:
     from huggingface_hub import HfApi
 
-    ask = HfApi().model_info
+    endpoint()
+
+    def ask() -> Any:
+        info = HfApi().model_info(name, revision=revision, timeout=30)
+        if not COMMIT.fullmatch(info.sha):  # the name of a folder of the cache
+            raise TypeError(f"{info.sha!r} is no commit")
+        return info
+
     try:
-        return ask(name, revision=revision, timeout=30)
+        return understood(ask)
     except Exception as error:
         if not is_passing(error) or (is_unreachable(error) and _cached(name, revision)):
             raise  # no network, and the cache has it: there is nothing to wait for
-    return patiently(
-        f"asking the Hub for {name}", lambda: ask(name, revision=revision, timeout=30), patience=ASK_PATIENCE
-    )
+    return patiently(f"asking the Hub for {name}", ask, patience=ASK_PATIENCE)
 
 
 def _cached(name: str, revision: str | None) -> Path | None:
@@ -146,7 +152,7 @@ def _fetch(name: str, revision: str | None, commit: str) -> Path:
     return folder
 
 
-def _told(error: Exception, name: str, revision: str) -> ModelError:
+def _told(error: Exception, name: str, revision: str) -> MvcError:
     """The clients' errors in one line that says which model and what to do."""
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -155,10 +161,12 @@ def _told(error: Exception, name: str, revision: str) -> ModelError:
         RevisionNotFoundError,
     )
 
+    if isinstance(error, MvcError):
+        return error
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         raise error
     if isinstance(error, GatedRepoError):
-        page = f"{_endpoint()}/{name}"
+        page = f"{endpoint()}/{name}"
         return ModelError(f"the model {name} is gated: ask for access at {page}, then run `hf auth login`")
     if isinstance(error, RevisionNotFoundError):
         return ModelError(f"the model {name} has no revision {revision!r}: name a branch, tag or commit")
@@ -189,9 +197,3 @@ def _is_dataset(name: str) -> bool:
     except Exception:  # whatever it is: only a hint hangs on it
         return False
     return True
-
-
-def _endpoint() -> Any:
-    from huggingface_hub import constants
-
-    return constants.ENDPOINT

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .environment import endpoint
 from .errors import DataError
+from .hub_errors import understood
 from .named_pictures import CURE, FROM_HUB, file_of_hub, path_instead
 from .progress import say
 from .some_rows import SomeRows
 from .tables import TableSource, rows_of_slice
-from .texts import reason
+from .texts import brief, reason
 
 if TYPE_CHECKING:
     import datasets
@@ -120,8 +122,10 @@ def resolve(hub_id: str, revision: str | None) -> tuple[str | None, str]:
         RevisionNotFoundError,
     )
 
+    endpoint()
     try:
-        return HfApi().dataset_info(hub_id, revision=revision, timeout=30).sha, ""
+        found = understood(lambda: HfApi().dataset_info(hub_id, revision=revision, timeout=30).sha)
+        return (found, "") if COMMIT.fullmatch(str(found)) else (None, f"its answer names no commit: {brief(found)}")
     except GatedRepoError as error:
         raise DataError(_gated(hub_id)) from error
     except RepositoryNotFoundError as error:

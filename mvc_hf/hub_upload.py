@@ -16,7 +16,7 @@ from typing import Any
 
 from .errors import OutputError
 from .hub_access import telling
-from .hub_errors import Waits, answered, is_passing, patiently, plain, short, status
+from .hub_errors import UnexpectedAnswer, Waits, answered, is_passing, patiently, plain, short, status
 from .hub_files import REPLACED
 from .progress import bar, say, without_client_bars
 
@@ -44,8 +44,8 @@ class Upload:
         self.repo_id, self.kind, self.branch = repo_id, kind, branch
         self._api, self._keeps, self._name = api, keeps, {"repo_id": repo_id, "repo_type": kind}
         self._mark = f"mvc-hf push {uuid.uuid4().hex}"  # by which our commit is known again, if its reply is lost
-        self._files: dict[str, _File] = {}
-        self._queue: queue.SimpleQueue[_File | None] = queue.SimpleQueue()  # names only: a GPU never waits for it
+        self._files: dict[str, File] = {}
+        self._queue: queue.SimpleQueue[File | None] = queue.SimpleQueue()  # names only: a GPU never waits for it
         self._thread: threading.Thread | None = None
         self._head, self._tree = "", {}
 
@@ -56,17 +56,16 @@ class Upload:
         self._queue.put(None)
 
     def add(self, path_in_repo: str, content: Path | bytes, *, sha256: str | None = None) -> None:
-        """A file that is ready; it is sent in the background, unless the repository has it already.
+        """A file that is ready, as `put`."""
+        self.put(File(path_in_repo, content, sha256))
 
-        Args:
-            content: a file, which must stay as it is until the commit, or the bytes themselves.
-            sha256: what is on record of the file; another content is refused.
-        """
-        known = self._files.get(path_in_repo)
-        if known is not None and known.content == content:
-            known.sha256 = known.sha256 or sha256
+    def put(self, file: File) -> None:
+        """A file that is ready; it is sent in the background, unless the repository has it already."""
+        known = self._files.get(file.path)
+        if known is not None and known.content == file.content:
+            known.sha256 = known.sha256 or file.sha256
             return
-        self._files[path_in_repo] = file = _File(path_in_repo, content, sha256)
+        self._files[file.path] = file
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, daemon=True, name="mvc-hf upload")
             self._thread.start()
@@ -91,6 +90,8 @@ class Upload:
         from huggingface_hub.hf_api import RepoFile
 
         self._head = self._api.repo_info(**self._name, revision=self.branch).sha
+        if not isinstance(self._head, str):
+            raise TypeError("it names no commit")
         entries = self._api.list_repo_tree(**self._name, revision=self._head, recursive=True)
         self._tree = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
 
@@ -110,7 +111,7 @@ class Upload:
                     for file in batch:
                         file.done.set()
 
-    def _next_batch(self) -> list[_File]:
+    def _next_batch(self) -> list[File]:
         """What waits, up to a number of files; empty at the end."""
         batch = [self._queue.get()]
         with contextlib.suppress(queue.Empty):
@@ -120,7 +121,7 @@ class Upload:
             self._queue.put(None)
         return [file for file in batch if file is not None]
 
-    def _send(self, files: list[_File]) -> None:
+    def _send(self, files: list[File]) -> None:
         new = [file for file in files if not file.is_same_as(self._tree.get(file.path))]
         for file in files:
             file.error = None
@@ -147,7 +148,7 @@ class Upload:
     # The commit
 
     def _commit(self, message: str, tag: str | None) -> Published:
-        waits, tried, unanswered = Waits(f"publishing {self.repo_id}"), False, False
+        waits, tried, unanswered, misread = Waits(f"publishing {self.repo_id}"), False, False, False
         while True:
             try:
                 before = self._head
@@ -172,10 +173,12 @@ class Upload:
                 return self._published(commit, True)
             except Exception as error:
                 unanswered = isinstance(error, TimeoutError)
-                if not waits.after(error):
+                if isinstance(error, UnexpectedAnswer) and tried and not misread:
+                    misread = True  # the commit may have been made for all that: look once more
+                elif not waits.after(error):
                     raise
 
-    def _send_commit(self, message: str, changed: list[_File], stale: list[str]) -> str:
+    def _send_commit(self, message: str, changed: list[File], stale: list[str]) -> str:
         from huggingface_hub import CommitOperationDelete
 
         operations = [file.operation for file in changed]
@@ -238,8 +241,14 @@ class Upload:
 
 
 @dataclass
-class _File:
-    """One file of an upload, and how far it has come."""
+class File:
+    """One file of an upload, and how far it has come.
+
+    Args:
+        path: in the repository.
+        content: a file, which must stay as it is until the commit, or the bytes themselves.
+        sha256: what is on record of the file; another content is refused.
+    """
 
     path: str
     content: Path | bytes
@@ -273,13 +282,21 @@ class _File:
         Raises:
             OutputError: the file is not what is on record of it.
         """
-        if self.sha256 and self.digest != self.sha256:
-            raise OutputError(f"{self.content} is not as it was made (its SHA-256 differs): make it again, then push")
+        self.check()
         if remote is None:
             return False
         if remote.lfs:
             return remote.lfs.size == self.size and remote.lfs.sha256 == self.digest
         return remote.size == self.size and remote.blob_id == self.git_hash
+
+    def check(self) -> None:
+        """Raises OutputError: the file is not what is on record of it, or cannot be read."""
+        try:
+            wrong = self.sha256 and self.digest != self.sha256
+        except OSError as error:
+            raise OutputError(f"{self.content} cannot be read ({error.strerror}): mend that, then push") from error
+        if wrong:
+            raise OutputError(f"{self.content} is not as it was made (its SHA-256 differs): make it again, then push")
 
     @cached_property
     def size(self) -> int:
@@ -304,6 +321,13 @@ def refs_of(api: Any, name: dict[str, str]) -> tuple[dict[str, str], dict[str, s
     """Branches and tags, with their commits."""
     refs = patiently(f"looking at the branches of {name['repo_id']}", lambda: api.list_repo_refs(**name))
     return {ref.name: ref.target_commit for ref in refs.branches}, {ref.name: ref.target_commit for ref in refs.tags}
+
+
+def pull_requests_of(api: Any, name: dict[str, str]) -> dict[str, str]:
+    """The open pull requests by their references, "refs/pr/1", with their commits."""
+    ask = partial(api.list_repo_refs, **name, include_pull_requests=True)
+    refs = patiently(f"looking at the pull requests of {name['repo_id']}", ask)
+    return {ref.ref: ref.target_commit for ref in refs.pull_requests}
 
 
 def tag_taken(repo_id: str, tag: str | None) -> OutputError:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from .errors import RecipeError
-from .recipe import GENERATE, Recipe, fingerprint, parse_settings
+from .recipe import GENERATE, Recipe, fingerprint
+from .recipe_file import LARGEST, decoded, parse_settings, read_text
 
 if TYPE_CHECKING:
     from .checkpoint import Notes
@@ -106,15 +107,18 @@ def _with(recipe: Recipe, given: dict[str, Any]) -> Recipe:
 
 def _text_of(file: str) -> str:
     """Raises RecipeError where it cannot be read."""
+    if "://" not in file and "::" not in file:
+        return read_text(file)
     import fsspec
 
     from .texts import reason
 
     try:
         with fsspec.open(file, "rb") as opened:
-            return opened.read().decode("utf-8")
+            data = opened.read(LARGEST + 1)
     except Exception as error:  # of whatever file system it is
         raise RecipeError(f"cannot read the recipe {file}: {reason(error)}") from error
+    return decoded(data, file)
 
 
 def _made_by(pipeline: Pipeline) -> str | None:

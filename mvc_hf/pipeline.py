@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import RecipeError
-from .recipe import Recipe, check_known, flag, read_settings
+from .recipe import Recipe, check_known, flag
+from .recipe_file import read_settings
+from .texts import brief, unreadable
 
 CHECKPOINT, SYNTHETIC, CAPTIONS = "checkpoint", "synthetic", "captions.parquet"  # in the output folder
 ALIASES = {f.metadata["alias"][2:]: f.name for f in dataclasses.fields(Recipe) if f.metadata["alias"]}
@@ -47,11 +49,11 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         for name, kind in _own().items():
-            wanted = typing.get_args(kind) or (kind,)
-            if not isinstance(getattr(self, name), wanted):
-                raise RecipeError(
-                    f"{flag(name)} takes a value of type {wanted[0].__name__}, not {getattr(self, name)!r}"
-                )
+            value, wanted = getattr(self, name), typing.get_args(kind) or (kind,)
+            if not isinstance(value, wanted):
+                raise RecipeError(f"{flag(name)} takes a value of type {wanted[0].__name__}, not {brief(value)}")
+            if isinstance(value, str) and (why := unreadable(value)):
+                raise RecipeError(f"{flag(name)} is {brief(value)}: {why}")
         for name in ("hub_model_id", "hub_dataset_id", "private"):
             if getattr(self, name) and not self.push_to_hub:
                 raise RecipeError(f"{name} goes with push_to_hub: give both, or neither")
@@ -76,7 +78,7 @@ class Pipeline:
             name = str(key).replace("-", "_")
             name = ALIASES.get(name, name)
             if name in found:
-                raise RecipeError(f"{name} is given twice, the second time as {key!r}: keep one of them")
+                raise RecipeError(f"{name} is given twice, the second time as {brief(key)}: keep one of them")
             found[name] = value
         check_known(found, [*_own(), *recipe_names])
         recipe = Recipe(**{name: value for name, value in found.items() if name in recipe_names})

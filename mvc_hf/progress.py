@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from tqdm import tqdm
 
+from .texts import one_line
+
 _silent = False
 _said: set[str] = set()
 
@@ -28,13 +30,13 @@ def bar(total: int, what: str, unit: str = "") -> tqdm:
     """A progress bar; in a log file, a line every ten seconds instead of ten a second."""
     interval = 0.1 if sys.stderr.isatty() else 10.0
     silent = {} if is_main_process() else {"disable": True}  # otherwise TQDM_DISABLE decides
-    return tqdm(total=total, desc=what, unit=unit, mininterval=interval, dynamic_ncols=True, **silent)
+    return tqdm(total=total, desc=one_line(what), unit=unit, mininterval=interval, dynamic_ncols=True, **silent)
 
 
 def say(line: str) -> None:
     """One line that does not tear a progress bar apart."""
     if is_main_process():
-        tqdm.write(line, file=sys.stderr)
+        tqdm.write(one_line(line), file=sys.stderr)
 
 
 def say_once(line: str) -> None:

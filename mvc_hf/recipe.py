@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import RecipeError
-from .texts import collapsed
+from .texts import brief, unreadable
 
 CAPTION, FINETUNE, GENERATE = "caption", "finetune", "generate"
 BOTH = (FINETUNE, GENERATE)
@@ -235,6 +235,8 @@ class Recipe:
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
         """Read a recipe from YAML, or from JSON where the name ends in .json."""
+        from .recipe_file import read_settings
+
         return cls.from_dict(read_settings(path))
 
     def to_dict(self, *stages: str) -> dict[str, Any]:
@@ -280,41 +282,13 @@ def differing(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
     return ", ".join(f"{k} ({theirs.get(k)!r} → {mine.get(k)!r})" for k in names)
 
 
-def read_settings(path: str | Path) -> dict[str, Any]:
-    """The settings of a recipe file by name, not yet checked. Raises RecipeError."""
-    try:
-        return parse_settings(Path(path).read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise RecipeError(f"{path} is not a recipe: it is not text in UTF-8") from error
-
-
-def parse_settings(text: str, name: str) -> dict[str, Any]:
-    """The settings in the text of a recipe: YAML, or JSON where its name ends in .json. Only plain values are built.
-
-    Raises:
-        RecipeError: it is neither, or holds no settings.
-    """
-    import yaml
-
-    kind = "JSON" if name.endswith(".json") else "YAML"
-    try:
-        values = json.loads(text) if kind == "JSON" else yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise RecipeError(f"{name} is not valid {kind}: {collapsed(str(error))}") from error
-    if not isinstance(values, dict):
-        raise RecipeError(f"{name} holds no settings: write one 'name: value' a line")
-    return values
-
-
 def check_known(names: Iterable[Any], known: Sequence[str]) -> None:
     """Raises RecipeError for the first name that is not known, with the nearest one that is."""
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
-            raise RecipeError(f"unknown setting {name!r}{hint}")
+            raise RecipeError(f"unknown setting {brief(name)}{hint}")
 
 
 def flag(name: str) -> str:
@@ -322,6 +296,7 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+HUGE = 10**100
 _YAML_TEXT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+|[-+]?[0-9]*\.[0-9]*[eE][0-9]+")  # 5e-5: YAML 1.1 reads text
 
 
@@ -331,18 +306,22 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
     if value is None and type(None) in kinds:
         return None
     wanted = next(k for k in kinds if k is not type(None))
+    if isinstance(value, int) and abs(value) >= HUGE:  # as a float it would not fit, nor into a message
+        raise RecipeError(f"{flag(name)} is {brief(value)}: no setting takes as many")
+    if isinstance(value, str) and (why := unreadable(value)):
+        raise RecipeError(f"{flag(name)} is {brief(value)}: {why}")
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if wanted is float and isinstance(value, str) and _YAML_TEXT.fullmatch(value):
         return float(value)
     if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
         return value
-    raise RecipeError(f"{flag(name)} takes a value of type {wanted.__name__}, not {value!r}")
+    raise RecipeError(f"{flag(name)} takes a value of type {wanted.__name__}, not {brief(value)}")
 
 
 def _check_limits(name: str, value: Any, limits: dict[str, Any]) -> None:
     if limits["choices"] and value not in limits["choices"]:
-        raise RecipeError(f"{flag(name)} is {value!r}; choose one of {', '.join(limits['choices'])}")
+        raise RecipeError(f"{flag(name)} is {brief(value)}; choose one of {', '.join(limits['choices'])}")
     if isinstance(value, float) and value != value:
         raise RecipeError(f"{flag(name)} is not a number")
     if limits["minimum"] is not None and value < limits["minimum"]:

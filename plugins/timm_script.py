@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import stat
 import sys
 from pathlib import Path
 from types import ModuleType
 
 from ..errors import HostError
+from ..texts import brief, reason
 
 TRIED = "1.0.20, 1.0.25, 1.0.28 and 1.0.31"
 MODULE = "timm_train_script"
+LARGEST = 1 << 22  # bytes; timm's has 70,000
 IMPORTED = ("create_dataset", "create_loader", "create_scheduler_v2")
 
 
@@ -22,18 +25,7 @@ def load_script(path: str | Path) -> ModuleType:
         HostError: there is no such file, or it is not a train.py of the kind that timm's versions share.
     """
     path = Path(path)
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise HostError(f"cannot read {str(path)!r} ({error.strerror}): {where_to_get()}") from error
-    except (SyntaxError, ValueError) as error:
-        raise HostError(f"{str(path)!r} is not a Python script: {where_to_get()}") from error
-    missing = _missing(tree)
-    if missing:
-        raise HostError(
-            f"{str(path)!r} is not a train.py that this hook knows: it has no {', no '.join(missing)}. Tried were "
-            f"those of timm {TRIED}; {where_to_get()}"
-        )
+    check_script(path)
     spec = importlib.util.spec_from_file_location(MODULE, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[MODULE] = module  # worker processes that are not forked look for the script's classes here
@@ -41,7 +33,32 @@ def load_script(path: str | Path) -> ModuleType:
         spec.loader.exec_module(module)
     except ImportError as error:
         raise HostError(f"{path.name} needs another version of timm ({error}): {where_to_get()}") from error
+    except Exception as error:  # nothing of timm's does
+        raise HostError(f"{path.name} cannot be loaded ({type(error).__name__}: {reason(error)})") from error
     return module
+
+
+def check_script(path: str | Path) -> None:
+    """Raises HostError: a file is no train.py that the hook knows. None of it is run for that."""
+    path, name = Path(path), brief(str(path))
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or path.suffix != ".py":
+            what = "does not end in .py" if stat.S_ISREG(found.st_mode) else "is no regular file"
+            raise HostError(f"{name} {what}: name timm's train.py; {where_to_get()}")
+        if found.st_size > LARGEST:
+            raise HostError(f"{name} has {found.st_size:,} bytes, too many for a script: {where_to_get()}")
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise HostError(f"cannot read {name} ({error.strerror}): {where_to_get()}") from error
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: nested too deep
+        raise HostError(f"{name} is not a Python script: {where_to_get()}") from error
+    missing = _missing(tree)
+    if missing:
+        raise HostError(
+            f"{name} is not a train.py that this hook knows: it has no {', no '.join(missing)}. Tried were "
+            f"those of timm {TRIED}; {where_to_get()}"
+        )
 
 
 def where_to_get() -> str:

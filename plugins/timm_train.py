@@ -17,13 +17,15 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
-from ..ending import exit_code
-from ..errors import HostError, RecipeError
+from ..ending import exit_code, line_of
+from ..errors import DataError, HostError, ModelError, MvcError, RecipeError
 from ..progress import say
 from ..schedule import RSP_FROM, SCHEDULES
 from ..source import Source, open_source
+from ..texts import brief, reason
 from .mixed_dataset import MixedDataset, make_schedule, mix, mix_datasets
 from .real_images import largest_label, refuse_iterable
+from .timm_checks import check_classes, check_config, check_flags
 from .timm_cpu_ddp import allow_cpu
 from .timm_script import TRIED, load_script, where_to_get
 from .two_phase_lr import two_phase_scheduler
@@ -136,7 +138,9 @@ class Hook:
 
     def __init__(self, script: ModuleType) -> None:
         self._script = script
-        self._args: Any = None
+        self._given: Any = None  # all settings
+        self._args: Any = None  # the same, where there are synthetic images
+        self.begun = False  # training, as far as can be seen from here
         self._sources: list[Source] = []
         self._mixed: MixedDataset | None = None
         self._loaded = False
@@ -147,6 +151,11 @@ class Hook:
         script = self._script
         self._defaults = add_flags(script.parser)
         script.parser.parse_args = self._before(script.parser.parse_args, self.parse_args)
+        if hasattr(script, "config_parser"):
+            config_parser = script.config_parser
+            config_parser.parse_known_args = self._before(config_parser.parse_known_args, self.parse_config)
+        if hasattr(script, "create_model"):
+            script.create_model = self._before(script.create_model, self.create_model)
         script.create_dataset = self._before(script.create_dataset, self.create_dataset)
         script.create_loader = self._before(script.create_loader, self.create_loader)
         script.create_scheduler_v2 = self._before(script.create_scheduler_v2, self.create_scheduler)
@@ -155,12 +164,20 @@ class Hook:
     def _before(original: Callable, ours: Callable) -> Callable:
         return functools.wraps(original)(functools.partial(ours, original))
 
+    def parse_config(self, original: Callable, *args: Any, **kwargs: Any) -> Any:
+        """timm's --config, before timm reads it."""
+        found, rest = original(*args, **kwargs)
+        if getattr(found, "config", None):
+            check_config(found.config)
+        return found, rest
+
     def parse_args(self, original: Callable, *args: Any, **kwargs: Any) -> Any:
         """Settings are checked and synthetic sets opened before anything else happens.
 
         The commit of a Hub data set takes the place of its branch, so args.yaml says what was used.
         """
-        found = original(*args, **kwargs)
+        self._given = found = original(*args, **kwargs)
+        check_flags(found)
         if not found.aug_synthetic:
             idle = [
                 _flag(name) for name, default in self._defaults.items() if getattr(found, name) not in (default, [])
@@ -177,9 +194,27 @@ class Hook:
         self._args = found
         return found
 
+    def create_model(self, original: Callable, *args: Any, **kwargs: Any) -> Any:
+        """timm's own, whose errors are of many kinds."""
+        try:
+            return original(*args, **kwargs)
+        except (MvcError, MemoryError):
+            raise
+        except Exception as error:
+            name = brief(args[0] if args else kwargs.get("model_name"))
+            raise ModelError(f"timm cannot make the model {name}: {type(error).__name__}: {reason(error)}") from error
+
     def create_dataset(self, original: Callable, *args: Any, **kwargs: Any) -> Any:
         """Training images become real and synthetic ones; any other data set is left as it is."""
-        real = original(*args, **kwargs)
+        try:
+            real = original(*args, **kwargs)
+        except (MvcError, MemoryError):
+            raise
+        except Exception as error:
+            what = brief(getattr(self._given, "dataset", None) or kwargs.get("root"))
+            raise DataError(f"timm cannot open the real images of {what}: {reason(error)}") from error
+        if kwargs.get("is_training"):
+            check_classes(real, getattr(self._given, "num_classes", None))
         if self._args is None or not kwargs.get("is_training"):
             return real
         refuse_iterable(real)
@@ -235,14 +270,18 @@ class Hook:
         """Two phases have a schedule of rates each; where the switch is, the data set learns here."""
         settings = self._args
         if settings is None:
-            return original(optimizer, **kwargs)
+            made = original(optimizer, **kwargs)
+            self.begun = True
+            return made
         if not self._loaded:
             raise HostError(
                 "this train.py has not made its training loader from create_dataset(..., is_training=True) and "
                 f"create_loader(...), which the hook relies on. Tried were those of timm {TRIED}; {where_to_get()}"
             )
         if settings.aug_schedule != "two-phase":
-            return original(optimizer, **kwargs)
+            made = original(optimizer, **kwargs)
+            self.begun = True
+            return made
         scheduler, epochs = two_phase_scheduler(
             original,
             optimizer,
@@ -251,6 +290,7 @@ class Hook:
             **kwargs,
         )
         self._schedule(scheduler.switch)
+        self.begun = True
         say(f"phase two, real images alone, from epoch {scheduler.switch} of {epochs} (counted from 0)")
         return scheduler, epochs
 
@@ -289,11 +329,17 @@ def train(script: str, flags: Sequence[str]) -> None:
 
     module = load_script(script)
     allow_cpu(module)
-    Hook(module).install()
+    hook = Hook(module)
+    hook.install()
     before = sys.argv
     sys.argv = [str(script), *flags]
     try:
         module.main()
+    except Exception as error:
+        if hook.begun or line_of(error):
+            raise  # of timm, in the midst of training, where it was says more than a line
+        why = f"{type(error).__name__}: {reason(error)}"
+        raise HostError(f"{Path(script).name} stopped before training began: {why}") from error
     finally:
         sys.argv = before
 

@@ -1,6 +1,7 @@
 """What an installation brings, and what it keeps out of the user's namespace."""
 
 import ast
+import configparser
 import importlib.util
 from importlib import metadata, resources
 from pathlib import Path
@@ -29,6 +30,24 @@ def test_assets_are_package_data():
     folder = resources.files("mvc_hf") / "assets"
     for name in ("real.parquet", "test.parquet", "README.md", "LICENSES.txt", "base/model_index.json"):
         assert (folder / name).is_file(), name
+
+
+# The first versions without the holes that setup.cfg names.
+SAFE = {"diffusers": "0.42.1", "filelock": "4.2.1", "pillow": "13.0", "datasets": "5.2", "pyarrow": "23.0.1",
+        "transformers": "5.3", "tqdm": "4.66.3", "torch": "2.11"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "first"), SAFE.items())
+def test_what_is_known_to_be_open_is_not_installed(name, first):
+    from packaging.requirements import Requirement
+    from packaging.version import Version
+
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    needed = [Requirement(line) for line in parser["options"]["install_requires"].split()]
+    (bound,) = [specifier for r in needed if r.name == name for specifier in r.specifier]
+    assert bound.operator == ">=" and Version(bound.version) >= Version(first)
+    assert Version(metadata.version(name)) in needed[[r.name for r in needed].index(name)].specifier
 
 
 @pytest.mark.parametrize(("folder", "never"), [("mvc_hf", ("plugins", "cli")), ("plugins", ("cli",))])

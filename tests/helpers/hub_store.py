@@ -59,6 +59,7 @@ class Repo:
     commits: dict[str, Commit] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    pulls: dict[str, str] = field(default_factory=dict)  # by reference: "refs/pr/1"
     stored: dict[str, bytes] = field(default_factory=dict)  # large files by SHA-256, committed or not
     lock: Any = field(default_factory=threading.RLock)
 
@@ -68,11 +69,11 @@ class Repo:
 
     def resolve(self, revision: str) -> Commit | None:
         name = revision.removeprefix("refs/heads/").removeprefix("refs/tags/")
-        oid = self.branches.get(name) or self.tags.get(name) or revision
+        oid = self.branches.get(name) or self.tags.get(name) or self.pulls.get(revision) or revision
         return self.commits.get(oid)
 
     def head(self, branch: str = "main") -> Commit:
-        return self.commits[self.branches[branch]]
+        return self.commits[(self.branches | self.pulls)[branch]]
 
     def history(self, commit: Commit) -> Iterable[Commit]:
         """From the newest on."""
@@ -87,7 +88,7 @@ class Repo:
             tree = {**parent.tree, **changes}
             tree = {path: file for path, file in sorted(tree.items()) if file is not None}
             made = self._add_commit(parent.oid, title, message, tree)
-            self.branches[branch] = made.oid
+            (self.pulls if branch in self.pulls else self.branches)[branch] = made.oid
             return made
 
     def _add_commit(self, parent: str | None, title: str, message: str, tree: dict[str, File]) -> Commit:

@@ -67,9 +67,9 @@ class Request:
 
 @dataclass
 class Fault:
-    """What goes wrong at an endpoint: a status, or "reset", "cut", "lost", "slow", "race"."""
+    """What goes wrong at an endpoint: a status, another body, or "reset", "cut", "lost", "slow", "race"."""
 
-    kind: int | str
+    kind: int | str | bytes
     times: int
     headers: dict[str, str]
     after: int
@@ -122,12 +122,14 @@ class LocalHub:
         self._server.shutdown()
         self._server.server_close()
 
-    def fail(self, call: str, kind: int | str, times: int = 1, *, after: int = 0, seconds: float = 0, **headers: str):
+    def fail(
+        self, call: str, kind: int | str | bytes, times: int = 1, *, after: int = 0, seconds: float = 0, **headers: str
+    ):
         """Let an endpoint go wrong, `times` times, after having answered `after` times.
 
-        A number is a status; "reset" breaks the connection in mid-body; "cut" ends a download early but in good order;
-        "lost" does what is asked and breaks the connection instead of answering; "slow" waits; "race" (commit) lets
-        somebody else commit first.
+        A number is a status; bytes are the body of the answer, though what is asked is done; "reset" breaks the
+        connection in mid-body; "cut" ends a download early but in good order; "lost" does what is asked and breaks the
+        connection instead of answering; "slow" waits; "race" (commit) lets somebody else commit first.
         """
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self._faults.setdefault(call, []).append(Fault(kind, times, named, after, seconds))
@@ -235,6 +237,8 @@ class _Handler(BaseHTTPRequestHandler):
         except Answer as answer:
             if fault and fault.kind in ("lost", "reset", "cut"):
                 return self._break(answer, fault)
+            if fault and isinstance(fault.kind, bytes):
+                answer = Answer(200, fault.kind, {"Content-Type": "application/json"})
             self._send(answer)
 
     do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
@@ -489,7 +493,7 @@ class _Handler(BaseHTTPRequestHandler):
         repo, branch = self._mine(), self.segments[5]
         lines = [json.loads(line) for line in self.body.splitlines()]
         with repo.lock:
-            if branch not in repo.branches:
+            if branch not in repo.branches | repo.pulls:
                 raise Answer(404, code="RevisionNotFound")
             head, header = repo.head(branch), lines[0]["value"]
             if header.get("parentCommit") not in (None, head.oid):
@@ -532,10 +536,16 @@ class _Handler(BaseHTTPRequestHandler):
     def refs(self) -> None:
         repo = self._repo()
         found = {"branches": ("heads", repo.branches), "tags": ("tags", repo.tags), "converts": ("convert", {})}
-        raise Answer(200, {
-            key: [{"name": name, "ref": f"refs/{folder}/{name}", "targetCommit": oid} for name, oid in names.items()]
-            for key, (folder, names) in found.items()
-        })  # fmt: skip
+        raise Answer(
+            200,
+            {
+                key: [
+                    {"name": name, "ref": f"refs/{folder}/{name}", "targetCommit": oid} for name, oid in names.items()
+                ]
+                for key, (folder, names) in found.items()
+            }
+            | {"pullRequests": [{"name": ref, "ref": ref, "targetCommit": oid} for ref, oid in repo.pulls.items()]},
+        )
 
     def commits(self) -> None:
         repo = self._repo()

@@ -193,6 +193,27 @@ def test_yaml_comes_back_verbatim(values):
     assert not re.search(r"^ {0,3}(```|~~~)", code, re.MULTILINE)
 
 
+HIDDEN = "\u202e\u202a\u2066\u2067\u2068\u2069\u200b\u200e\u200f\u2060\ufeff\u061c\u00ad\u034f\u3164\x1b\x9b\x7f"
+
+
+@pytest.mark.parametrize("c", HIDDEN, ids=ascii)
+def test_no_name_hides_anything_in_a_card(tmp_path, c):
+    """Neither in the text nor in the metadata, where the names are whole none the less."""
+    names = [f"cat{c}dog", f"{c}b", f"{c}{c}"]
+    known = {"name": f"photos{c}", "revision": None, "fingerprint": f"5eed{c}", "license": f"free{c}"}
+    made = synthetic(
+        tmp_path / "set", names, provenance={"source": known, "base": known, "finetune": {"captions": f"a {c}"}}
+    )
+    notes = checkpoint(
+        tmp_path / "model", names, source={**known, "images": 3}, base=known, recipe={"captions": f"template:{c}"}
+    )
+    for card in (dataset_card(made), model_card(notes), write_dataset_card(made).read_text(encoding="utf-8")):
+        assert c not in card
+    assert metadata(dataset_card(made))["dataset_info"]["features"][1]["dtype"]["class_label"]["names"] == {
+        str(i): name for i, name in enumerate(names)
+    }
+
+
 @given(st.text())
 def test_python_literal(text):
     literal = python_literal(text)
