@@ -122,7 +122,7 @@ def _made_by(pipeline: Pipeline) -> str | None:
     from .checkpoint import NOTES
     from .pipeline import CHECKPOINT
 
-    folder = Path(pipeline.output) / CHECKPOINT
+    folder = Path(pipeline.output).expanduser() / CHECKPOINT
     return str(folder) if pipeline.output and (folder / NOTES).is_file() else None
 
 

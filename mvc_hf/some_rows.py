@@ -132,11 +132,12 @@ def _hollow(light: pa.Table, count: int, schema: pa.Schema) -> Iterator[pa.Recor
     """The batches of a table of some columns, with nulls in those that it lacks."""
     import pyarrow as pa
 
-    columns = [
-        light[field.name].cast(field.type) if field.name in light.column_names else pa.nulls(count, field.type)
-        for field in schema
-    ]
-    yield from pa.table(columns, schema=schema).to_batches()
+    for batch in light.to_batches() or [pa.record_batch([pa.nulls(count)], ["nothing"])]:
+        columns = [
+            batch[field.name].cast(field.type) if field.name in light.column_names else pa.nulls(len(batch), field.type)
+            for field in schema
+        ]
+        yield pa.record_batch(columns, schema=schema)
 
 
 def _of_file(file: pq.ParquetFile, column: str, rows: np.ndarray) -> Iterator[pa.Table]:

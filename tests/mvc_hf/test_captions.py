@@ -26,6 +26,7 @@ class Pets:
     name, revision, fingerprint = "pets", None, "f00d"
     class_names = ("cat", "T-shirt/top")
     labels = np.array([1, 0, 0, 1])
+    used = np.array([True, True])
 
     def __init__(self, **columns):
         self._columns = columns

@@ -178,7 +178,7 @@ def test_local_source_must_be_given_again(recipe, checkpoint, tmp_path):
 
 def test_other_classes_are_refused(recipe, checkpoint, tmp_path):
     other = tiny.image_folder(tmp_path / "other", {"cat": 3, "dog": 3})
-    with pytest.raises(DataError, match="cat, dog"):
+    with pytest.raises(DataError, match="checkpoint: it has 'cat', 'dog' besides and it lacks 'apple', 'pear', 'plum'"):
         generate(change(recipe, dataset=str(other)), checkpoint, tmp_path / "out")
 
 

@@ -211,7 +211,7 @@ def test_bad_choices_are_found_before_a_model_is_loaded(recipe, checkpoint, monk
 
 def test_other_mistakes(recipe, checkpoint, tiny_base, tmp_path):
     other = tiny.image_folder(tmp_path / "other", {"cat": 3, "dog": 3})
-    with pytest.raises(DataError, match="cat, dog"):
+    with pytest.raises(DataError, match="checkpoint: it has 'cat', 'dog' besides and it lacks 'apple', 'pear', 'plum'"):
         preview(change(recipe, dataset=str(other)), checkpoint, pretrained=False)
     with pytest.raises(RecipeError, match="give --dataset"):
         preview(change(recipe, dataset=""), checkpoint, pretrained=False)
