@@ -13,7 +13,9 @@ import click
 @click.option("--model", default=None, help="the checkpoint (default: the one that the data set names)")
 @click.option("--dataset-source", default="", help="data set of the condition images (default: the checkpoint's)")
 @click.option(
-    "--follow-symlinks", is_flag=True, help="read what links in its folder lead to outside of it: where they are your own"
+    "--follow-symlinks",
+    is_flag=True,
+    help="read what links in its folder lead to outside of it: where they are your own",
 )
 @click.option("--base", default="", help="the untouched base of a pretrained row (default: the checkpoint's)")
 @click.option(

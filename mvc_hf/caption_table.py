@@ -214,6 +214,8 @@ def already_written(path: Path, origin: dict[str, Any]) -> bool:
 
     if not path.exists():
         return False
+    if not path.is_file():
+        raise OutputError(f"{path} is there, and no regular file: choose another name")
     try:
         theirs = _origin(pq.read_schema(path).metadata)
     except (pa.ArrowException, OSError):

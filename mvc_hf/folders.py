@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .views import Look
 
+
 class FolderSource(Source):
     """Class folders, with pictures at any depth in them."""
 
@@ -116,7 +117,7 @@ def open_folder(
     if parquet_in(root):
         return parquet(files_of_split(parquet_in(root), plain, name))
     if unread := here.unread():
-        raise DataError(f"{name} holds no pictures that are read, but in its folders {unread}: save them as PNG or JPEG")
+        raise DataError(f"{name} holds no pictures that are read, but in its folders {unread}: save as PNG or JPEG")
     what = "holds pictures directly" if here.loose() else "holds neither class folders with pictures nor Parquet files"
     raise DataError(f"{name} {what}: put them in one folder a class, {name}/CLASS/picture.png")
 

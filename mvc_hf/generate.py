@@ -284,7 +284,9 @@ def source_of(recipe: Recipe, notes: Notes) -> Any:
     source = open_source(dataset, split=recipe.split, look=look, **columns, **links)
     theirs, ours = (list(map(normal, names)) for names in (source.class_names, notes.class_names))
     if theirs != ours:
-        raise DataError(f"the classes of {source.name} are not those of the checkpoint: {_other_classes(theirs, ours)}")
+        raise DataError(
+            f"the classes of {source.name} are not those of the checkpoint: {_other_classes(theirs, ours)}"
+        )
     if source.fingerprint != known["fingerprint"]:
         say(f"note: {source.name} is not the data that the checkpoint was trained on; its images are conditions only")
     return source

@@ -1,8 +1,8 @@
 """Which links of a data set's folder may be followed.
 
-Whoever made a folder must not choose what is read from the machine that it came to: a link of a cloned or unpacked data
-set may lead to anybody's private picture. So a link is followed as long as it stays within the folder, or where the
-user says that the links are theirs.
+Whoever made a folder must not choose what is read from the machine that it came to: a link of a cloned or unpacked
+data set may lead to anybody's private picture. So a link is followed as long as it stays within the folder, or where
+the user says that the links are theirs.
 """
 
 from __future__ import annotations

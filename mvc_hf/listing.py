@@ -62,36 +62,33 @@ class Listing:
         return sorted(self._pictures(self.root / class_name, class_name, ()), key=normal_order)
 
     def has_pictures(self, class_name: str) -> bool:
-        return next(self._pictures(self.root / class_name, class_name, ()), None) is not None
+        return next(self._pictures(self.root / class_name, class_name), None) is not None
 
     def say_what_is_left_out(self, name: str) -> None:
         """A line for each kind; nothing of what is in every folder anyway."""
         self._left_out["loose"] = set(self.loose())
-        if names := self._names_of("system"):
-            say(f"note: folders of {name} that hold no classes are left out: {names}")
-        if names := self._names_of("ours"):
-            say(f"note: folders of {name} that mvc-hf made are left out: {names}")
-        if files := self._left_out.get("file"):
-            say(f"note: {len(files)} files in {name} are not read as pictures: {self.unread()}")
-        for why, what in (
-            ("irregular", "are no regular files (but pipes, sockets or devices) and are left out"),
-            ("link", "are links to folders within classes, which are not followed (--follow-symlinks)"),
-            ("loose", "are pictures in no class folder and are left out"),
+        for why, shown in (
+            ("folders that hold no classes", self._names_of("system")),
+            ("folders that mvc-hf made", self._names_of("ours")),
+            ("files that are not read as pictures", self.unread()),
+            ("pictures in no class folder", self._paths_of("loose")),
+            ("links to folders within classes (--follow-symlinks)", self._paths_of("link")),
+            ("pipes, sockets and devices", self._paths_of("irregular")),
         ):
-            if paths := self._left_out.get(why):
-                say(f"note: {len(paths)} entries of {name} {what}: {some(map(one_line, sorted(paths)), 3)}")
+            if shown:
+                say(f"note: left out of {name}: {why}: {shown}")
 
     def unread(self) -> str:
         """Files in class folders that are no pictures, by their endings, the most frequent first; "" for none."""
         endings = Counter(os.path.splitext(path)[1].lower() for path in self._left_out.get("file", ()))
-        shown = [f"{count} {one_line(end) or 'without an ending'}" for end, count in endings.most_common(6)]
-        if len(endings) > len(shown):
-            shown.append(f"{len(endings) - len(shown)} other endings")
-        cures = [pictures.HEIF_CURE] if HEIF_SUFFIXES & set(endings) else []
-        return "; ".join([", ".join(shown), *cures])
+        known = sorted(endings, key=lambda end: (-endings[end], end))
+        shown = [f"{endings[end]} {one_line(end) or 'without an ending'}" for end in known[:6]]
+        shown += [f"{len(known) - 6} other endings"] if len(known) > 6 else []
+        cure = f" ({pictures.HEIF_CURE})" if HEIF_SUFFIXES & set(known) else ""
+        return ", ".join(shown) + cure
 
-    def _pictures(self, folder: Path, class_name: str, above: tuple[str, ...]) -> Iterator[str]:
-        """`above` are the folders that this one lies in, of which a link would lead in a circle."""
+    def _pictures(self, folder: Path, class_name: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+        """`above` are the folders that this one lies in: a link to one of them leads in a circle."""
         inner = []
         for entry in _entries(folder, f"of the class {class_name!r}"):
             path = Path(entry.path).relative_to(self.root).as_posix()
@@ -108,10 +105,11 @@ class Listing:
                 if entry.is_symlink():
                     self.links.check(entry.path)
                 yield path
-        above = (*above, os.path.realpath(folder)) if self.links.follow else ()
+        above = above or (os.path.realpath(self.root), os.path.realpath(folder))
         for subfolder in inner:
-            if not above or os.path.realpath(subfolder) not in above:
-                yield from self._pictures(subfolder, class_name, above)
+            real = os.path.realpath(subfolder)
+            if real not in above:
+                yield from self._pictures(subfolder, class_name, (*above, real))
 
     def _is_wanted(self, entry: os.DirEntry, within_class: bool = False) -> bool:
         """Whether a folder is a class, or holds pictures of one."""
@@ -134,6 +132,9 @@ class Listing:
         """Names of pictures that lie beside the class folders."""
         entries = _entries(self.root, repr(one_line(self.root.name)))
         return sorted(e.name for e in entries if _is_picture(e.name) and not _is_folder(e))
+
+    def _paths_of(self, why: str) -> str:
+        return some(map(one_line, sorted(self._left_out.get(why, ()))), 3)
 
     def _names_of(self, why: str) -> str:
         """Last parts of the paths, each once, with how often it is met."""

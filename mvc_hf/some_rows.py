@@ -134,7 +134,9 @@ def _hollow(light: pa.Table, count: int, schema: pa.Schema) -> Iterator[pa.Recor
 
     for batch in light.to_batches() or [pa.record_batch([pa.nulls(count)], ["nothing"])]:
         columns = [
-            batch[field.name].cast(field.type) if field.name in light.column_names else pa.nulls(len(batch), field.type)
+            batch[field.name].cast(field.type)
+            if field.name in light.column_names
+            else pa.nulls(len(batch), field.type)
             for field in schema
         ]
         yield pa.record_batch(columns, schema=schema)

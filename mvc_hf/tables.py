@@ -21,7 +21,7 @@ from .errors import DataError
 from .files import digests, read_file
 from .some_rows import SomeRows
 from .source import SPLIT_NAMES, Source, no_such_column
-from .texts import known_as, normal_order, one_line, reason, some
+from .texts import is_text, known_as, normal_order, one_line, reason, some
 
 if TYPE_CHECKING:
     import datasets
@@ -204,6 +204,8 @@ class ParquetSource(TableSource):
         self._slice = "".join(split.partition("[")[1:])
         rows = []
         for file in files:
+            if not is_text(str(file.absolute())):
+                raise DataError(f"the path of {file.name!r} is not valid UTF-8, and Arrow opens no other: rename it")
             if file.exists() and not file.is_file():  # a pipe would be waited for
                 raise DataError(f"{one_line(file.name)} is no regular file: name a Parquet file")
             try:

@@ -12,7 +12,7 @@ def collapsed(text: str) -> str:
 
 
 def normal(name: str) -> str:
-    """The form in which names are compared: NFC. An é may be one character, or, as macOS has it, an e and an accent."""
+    """The form in which names are compared, NFC: an é is one character, or, as macOS has it, an e and an accent."""
     return unicodedata.normalize("NFC", name)
 
 
