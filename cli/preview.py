@@ -75,6 +75,10 @@ def command(
     recipe = Recipe(**others)
     kind = _kind(output)
 
+    from ..apart import keep_apart
+
+    keep_apart(recipe.dataset, output)
+
     from ..preview import preview
     from ..preview_sheet import draw
 

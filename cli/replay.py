@@ -14,6 +14,11 @@ from .options import report
 @click.argument("row", type=click.IntRange(0))
 @click.option("--model", default=None, help="the checkpoint (default: the one that the data set names)")
 @click.option("--dataset-source", default="", help="data set of the condition images (default: the checkpoint's)")
+@click.option(
+    "--follow-symlinks",
+    is_flag=True,
+    help="read what links in its folder lead to outside of it: where they are your own",
+)
 @click.option("--base", default="", help="the untouched base of a pretrained row (default: the checkpoint's)")
 @click.option(
     "--tolerance",
@@ -27,6 +32,7 @@ def command(
     row: int,
     model: str | None,
     dataset_source: str,
+    follow_symlinks: bool,
     base: str,
     tolerance: int | None,
     output: Path | None,
@@ -43,10 +49,16 @@ def command(
     From the Hub:
       mvc-hf replay my-name/flowers-synthetic 17 --model my-name/flowers --dataset-source photos/
     """
+    from ..apart import keep_apart
     from ..errors import DataError
     from ..replay import replay
 
-    found = replay(dataset, row, model=model, condition_data=dataset_source, base=base, tolerance=tolerance)
+    if output is not None:
+        keep_apart(dataset_source, output)
+    found = replay(
+        dataset, row, model=model, condition_data=dataset_source, base=base, tolerance=tolerance,
+        follow_symlinks=follow_symlinks,
+    )  # fmt: skip
     if output is not None:
         found.image.save(output, "PNG")
     report(str(found))

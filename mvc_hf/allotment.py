@@ -20,32 +20,42 @@ def needs_real(recipe: Recipe) -> bool:
     return recipe.balance or recipe.per_image is not None
 
 
-def images_of_class(recipe: Recipe, classes: int, real: np.ndarray | None = None) -> np.ndarray:
+def images_of_class(
+    recipe: Recipe, classes: int, real: np.ndarray | None = None, used: np.ndarray | None = None
+) -> np.ndarray:
     """Synthetic images of each class, (classes,) int64.
 
     Args:
         real: (classes,) real images of each class; only where `needs_real` says so.
+        used: (classes,) bool: classes that may get any; all of them without it. Those whose names a data set lists
+            but of which it has no image get none.
 
     Raises:
         RecipeError: it comes to no image at all.
     """
+    used = np.ones(classes, bool) if used is None else used
+    counts = np.zeros(classes, np.int64)
+    if not used.any():
+        raise RecipeError("there is no image to make: no class has a real image to go by")
     if recipe.per_image is not None:
-        counts = np.asarray(real, np.int64) * recipe.per_image
+        counts[used] = np.asarray(real, np.int64)[used] * recipe.per_image
     elif recipe.total is None:
-        counts = np.full(classes, recipe.images_per_class or IMAGES_PER_CLASS, np.int64)
+        counts[used] = recipe.images_per_class or IMAGES_PER_CLASS
     elif recipe.balance:
-        counts = balanced(np.asarray(real, np.int64), recipe.total)
+        counts[used] = balanced(np.asarray(real, np.int64)[used], recipe.total)
     else:
-        counts = spread(classes, recipe.total)
+        counts[used] = spread(int(used.sum()), recipe.total)
     if not counts.sum():
         raise RecipeError("there is no image to make: no class has a real image that --per-image could count")
     return counts
 
 
 def identity(recipe: Recipe, counts: np.ndarray) -> dict[str, Any]:
-    """What a data set records of it. Equal counts need no more than their number, which all data sets have."""
+    """What a data set records of it. Equal counts need no more than their number, which all data sets have; which
+    classes have no image at all follows from its data and checkpoint.
+    """
     if recipe.total is None and recipe.per_image is None:
-        return {"images_per_class": int(counts[0])}
+        return {"images_per_class": int(counts.max())}
     return {"images_per_class": None, "images_of_class": fingerprint({"images of class": counts.tolist()})}
 
 

@@ -104,7 +104,7 @@ class LatentBank:
         """Encode every image once, or find it encoded.
 
         Raises:
-            DataError: more than `max_broken` images cannot be read, or a class has none left.
+            DataError: more than `max_broken` images cannot be read, or a class that had some has none left.
         """
         made_from = {
             "source": source.fingerprint,
@@ -140,7 +140,7 @@ class LatentBank:
         labels[wanted] = source.labels[wanted]
         labels[list(seen.broken)] = -1
         counts = np.bincount(labels[labels >= 0], minlength=len(source.class_names))
-        empty = [source.class_names[c] for c in np.flatnonzero(counts == 0)]
+        empty = [source.class_names[c] for c in np.flatnonzero((counts == 0) & source.used)]
         if empty:
             raise DataError(
                 f"no image can be read of the class {', '.join(map(repr, empty[:5]))}: repair or remove it"

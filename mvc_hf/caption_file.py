@@ -6,6 +6,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from .apart import keep_apart
 from .caption_lengths import say_cuts
 from .caption_table import already_written
 from .captions import caption_source, origin
@@ -27,6 +30,7 @@ def write_captions(recipe: Recipe, path: Path, source: Source | None = None) -> 
     Raises:
         MvcError: the data or the captioner cannot be used, or something else is at `path`.
     """
+    keep_apart(recipe.dataset, path)
     keep = recipe.keep_duplicates is not False  # in the file; fine-tuning leaves out what it does not want
     captioner = caption_source(recipe.captions, keep_duplicates=keep, recipe=recipe)
     source = source or open_for(recipe)
@@ -40,7 +44,7 @@ def write_captions(recipe: Recipe, path: Path, source: Source | None = None) -> 
     if is_main_process():
         table.save(path)
     _wait()
-    return f"{path}: {len(table)} captions of {len(source.class_names)} classes"
+    return f"{path}: {len(table)} captions of {np.count_nonzero(table.pool_size)} classes"
 
 
 def _wait() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from .errors import DataError, OutputError, RecipeError
 from .recipe import differing
-from .texts import collapsed, reason, some
+from .texts import collapsed, normal, reason, some
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,11 +28,11 @@ ORIGIN = b"mvc_hf"  # the key of what a file says of where its captions come fro
 def with_prefix(class_name: str, caption: str) -> str:
     """The caption after "This is an image of ⟨y⟩.", on one line, with single spaces throughout.
 
-    A caption that has the prefix already keeps it once, so that applying this twice changes nothing; an empty one
-    becomes the prefix alone.
+    A caption that has the prefix already, however its accents are written, keeps it once, so that applying this twice
+    changes nothing; an empty one becomes the prefix alone.
     """
     prefix, caption = collapsed(PREFIX.format(class_name)), collapsed(caption)
-    if f"{caption} ".startswith(f"{prefix} "):
+    if normal(f"{caption} ").startswith(normal(f"{prefix} ")):
         return caption
     return f"{prefix} {caption}".rstrip()
 
@@ -117,10 +117,10 @@ class CaptionTable:
         captions = [self.captions[i] for i in at]
         return replace(self, labels=self.labels[at], captions=captions, rows=self.rows[at])
 
-    def check_every_class(self, class_names: Sequence[str]) -> CaptionTable:
-        """This table; raises DataError naming the classes without a caption."""
-        counts = np.bincount(self.labels, minlength=len(class_names))
-        without = [n for n, count in zip(class_names, counts) if not count]
+    def check_every_class(self, class_names: Sequence[str], used: np.ndarray | None = None) -> CaptionTable:
+        """This table; raises DataError naming the classes without a caption, of those that are used."""
+        missing = np.bincount(self.labels, minlength=len(class_names)) == 0
+        without = [class_names[y] for y in np.flatnonzero(missing if used is None else missing & used)]
         if without:
             raise DataError(
                 f"{len(without)} of {len(class_names)} classes have no caption: {some(without)}; every class needs at "
@@ -214,6 +214,8 @@ def already_written(path: Path, origin: dict[str, Any]) -> bool:
 
     if not path.exists():
         return False
+    if not path.is_file():
+        raise OutputError(f"{path} is there, and no regular file: choose another name")
     try:
         theirs = _origin(pq.read_schema(path).metadata)
     except (pa.ArrowException, OSError):
@@ -235,11 +237,11 @@ def _origin(metadata: dict[bytes, bytes] | None) -> dict[str, Any] | None:
 
 
 def _labels(values: list[Any], class_names: Sequence[str] | None, name: str) -> list[int]:
-    known = {n: y for y, n in enumerate(class_names or ())}
+    known = {normal(n): y for y, n in enumerate(class_names or ())}
     limit = len(known) if class_names is not None else 2**31
     labels = []
     for at, value in enumerate(values):
-        label = known.get(value, value) if isinstance(value, str) else value
+        label = known.get(normal(value), value) if isinstance(value, str) else value
         if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < limit:
             wanted = "a whole number from 0" if class_names is None else f"0..{limit - 1} or the name of a class"
             raise DataError(f"row {at} of {name}: label is {value!r}; it must be {wanted}")

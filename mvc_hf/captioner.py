@@ -182,7 +182,7 @@ class ModelCaptions:
         if empty:
             say(f"{empty} of {len(captions)} captions are empty: the class name stands alone there")
         options = {"num_classes": len(source.class_names), "keep_duplicates": self.keep_duplicates}
-        return CaptionTable.build(labels, captions, rows, **options).check_every_class(source.class_names)
+        return CaptionTable.build(labels, captions, rows, **options).check_every_class(source.class_names, source.used)
 
 
 @dataclass

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from .caption_table import CaptionTable, with_prefix
 from .errors import DataError, RecipeError
 from .progress import say
@@ -40,7 +42,7 @@ class CaptionSource(Protocol):
     """Anything that captions a labelled image set."""
 
     def table(self, source: Source) -> CaptionTable:
-        """Captions for every class of `source`. Raises DataError where a class has none."""
+        """Captions for every class of `source` that is used. Raises DataError where one of them has none."""
         ...
 
     def origin(self) -> dict[str, Any]:
@@ -81,7 +83,7 @@ class ColumnCaptions:
         if empty:
             say(f"{empty} of {len(captions)} captions in {self.name!r} are empty: the class name stands alone there")
         options = {"num_classes": len(source.class_names), "keep_duplicates": self.keep_duplicates}
-        return CaptionTable.build(labels, captions, rows, **options).check_every_class(source.class_names)
+        return CaptionTable.build(labels, captions, rows, **options).check_every_class(source.class_names, source.used)
 
     def _of_row(self, value: Any, row: int, source: Source) -> Iterable[str]:
         values = value if isinstance(value, list) else [value]
@@ -111,12 +113,13 @@ class TemplateCaptions:
         return {"captioner": "template", "templates": list(self.templates)}
 
     def table(self, source: Source) -> CaptionTable:
-        pairs = [(y, n, template) for y, n in enumerate(source.class_names) for template in self.templates]
+        used = [(y, source.class_names[y]) for y in np.flatnonzero(source.used).tolist()]
+        pairs = [(y, n, template) for y, n in used for template in self.templates]
         captions = [with_prefix(n, template.replace("{}", n)) for _, n, template in pairs]
         table = CaptionTable.build(
             [y for y, _, _ in pairs], captions, [-1] * len(pairs), num_classes=len(source.class_names)
         )
-        return table.check_every_class(source.class_names)
+        return table.check_every_class(source.class_names, source.used)
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ class FileCaptions:
                     f"{name} has a caption of the class {source.class_names[label]!r} for row {row}, which {has} in "
                     f"{source.name}: it was made for another data set, revision or split"
                 )
-        return table.check_every_class(source.class_names)
+        return table.check_every_class(source.class_names, source.used)
 
 
 def caption_source(spec: str, *, keep_duplicates: bool = False, recipe: Recipe | None = None) -> CaptionSource:

@@ -91,6 +91,8 @@ class FewImages:
             self.members[label] = np.setdiff1d(self.members[label], [row for row, _ in broken])
             if not len(self.members[label]):
                 name = self.source.class_names[label]
+                if not self.source.used[label]:
+                    raise DataError(f"{self.source.name} has no image of the class {name!r}: name others (--classes)")
                 raise DataError(f"no image can be read of the class {name!r}: repair or remove it")
 
     def mode(self, rows: np.ndarray) -> torch.Tensor:

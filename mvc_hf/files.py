@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import re
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import DataError
 from .texts import causes, one_line
@@ -24,10 +28,24 @@ def is_disk_full(error: BaseException) -> bool:
     )
 
 
+@contextmanager
+def open_regular(path: str | Path) -> Iterator[BinaryIO]:
+    """A file for reading. A pipe would be waited for, and a device need have no end: both are refused.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "no regular file")
+        yield file
+
+
 def read_file(path: str | Path, name: str) -> bytes:
     """All of a file. Raises DataError that begins with `name`."""
     try:
-        return Path(path).read_bytes()
+        with open_regular(path) as file:
+            return file.read()
     except OSError as error:
         raise DataError(f"{name} cannot be read ({error.strerror}): put it back or remove it") from error
 
@@ -37,7 +55,7 @@ def digests(files: list[Path]) -> Iterator[bytes]:
 
     def digest(file: Path) -> bytes:
         try:
-            with open(file, "rb") as stream:
+            with open_regular(file) as stream:
                 state = hashlib.blake2b(digest_size=16)
                 while block := stream.read(1 << 20):
                     state.update(block)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from .apart import keep_apart
 from .bank import LatentBank, TextBank
 from .batches import KEPT_ASIDE_FROM, Batch, TrainingSet, prefetched
 from .caption_lengths import say_cuts
@@ -51,6 +52,7 @@ def finetune(recipe: Recipe, out: str | Path) -> Notes:
     if not recipe.base:
         raise RecipeError("no base model: give --base, a Stable Diffusion folder or Hub id")
     out = Path(out)
+    keep_apart(recipe.dataset, out)
     _check_folder(out)
     accelerator = accelerator_of(recipe)
     source = open_for(recipe)

@@ -13,6 +13,8 @@ import numpy as np
 from . import pictures
 from .errors import DataError
 from .files import digests, read_file
+from .links import Links
+from .listing import Listing
 from .progress import say
 from .source import SPLIT_NAMES, Source, refuse_columns
 from .tables import ParquetSource, files_of_split, parquet_in
@@ -23,27 +25,19 @@ if TYPE_CHECKING:
 
     from .views import Look
 
-IMAGE_SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in (
-        *("png", "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "avif", "gif", "bmp", "dib", "tif", "tiff"),
-        *("ppm", "pgm", "pbm", "pnm", "jp2", "j2k", "tga"),
-    )
-)
-
 
 class FolderSource(Source):
-    """Class folders below `root`, with pictures at any depth in them. A class folder may be a link, one in it not."""
+    """Class folders, with pictures at any depth in them."""
 
-    def __init__(self, root: Path, name: str) -> None:
-        self.name, self._root = name, root
-        self.class_names = tuple(_subfolders(root))
-        files = [_pictures_below(root, n) for n in self.class_names]
+    may_lack_images = False
+
+    def __init__(self, listing: Listing, name: str) -> None:
+        self.name, self._root = name, listing.root
+        self.class_names = tuple(listing.folders())
+        files = [listing.pictures(n) for n in self.class_names]
         self._files = list(itertools.chain.from_iterable(files))
         self.labels = np.repeat(np.arange(len(files)), [len(f) for f in files]).astype(np.int64)
-        for n in self.class_names:
-            if any("\ud800" <= c <= "\udfff" for c in n):
-                raise DataError(f"the folder name {n!r} in {name} is not valid UTF-8: rename it")
+        listing.say_what_is_left_out(name)
         _say_what_is_one_class(name, self.class_names, files)
 
     def describe_row(self, row: int) -> str:
@@ -81,64 +75,59 @@ def _say_what_is_one_class(name: str, class_names: tuple[str, ...], files: list[
 
 
 def open_folder(
-    root: Path, *, split: str, image_column: str | None, label_column: str | None, look: Look | None = None
-) -> Source:
+    root: Path, *, split: str, image_column: str | None, label_column: str | None, look: Look | None = None,
+    follow_symlinks: bool = False,
+) -> Source:  # fmt: skip
     """Parquet in data/, else a folder named for the split, else class folders, else Parquet files."""
     name = os.path.basename(os.path.abspath(root)) or "folder"
     plain = split.partition("[")[0]
     columns = {"image_column": image_column, "label_column": label_column}
+    links = Links(root, follow_symlinks)
+    _refuse_saved(root, name)
 
     def parquet(files: list[Path]) -> Source:
+        for file in files:
+            links.check(file)
         return ParquetSource(files, name, split, look=look, **columns)
 
-    def class_folders(folder: Path) -> Source:
+    def class_folders(listing: Listing) -> Source:
         refuse_columns(name, **columns)
         if split != plain:
             raise DataError(f"--split {split!r}: a part can be taken of Parquet only; leave [...] out for {name}")
-        return FolderSource(folder, name)
+        return FolderSource(listing, name)
 
-    subfolders, inner = _subfolders(root), root / plain
     if parquet_in(root / "data"):
         return parquet(files_of_split(parquet_in(root / "data"), plain, name))
-    if plain in subfolders and _subfolders(inner):
-        return class_folders(inner)
-    if plain in subfolders and parquet_in(inner):
-        return parquet(parquet_in(inner))
-    splits = [n for n in subfolders if n.lower() in SPLIT_NAMES and _subfolders(root / n)]
+    here = Listing(root, links)
+    subfolders = here.folders()
+    inner = {n: Listing(root / n, links) for n in subfolders if n == plain or n.lower() in SPLIT_NAMES}
+    if plain in inner and inner[plain].folders():
+        return class_folders(inner[plain])
+    if plain in inner and parquet_in(root / plain):
+        return parquet(parquet_in(root / plain))
+    splits = [n for n in inner if n.lower() in SPLIT_NAMES and inner[n].folders()]
     if splits and len(splits) == len(subfolders):
         raise DataError(f"{name} has no split {plain!r}: it has {some(splits)} (--split)")
-    if any(_pictures_below(root, n) for n in subfolders):
+    if any(map(here.has_pictures, subfolders)):
         if plain != "train":
             raise DataError(
                 f"{name} has no split {plain!r}: leave --split out, or put class folders into {name}/{plain}/"
             )
-        return class_folders(root)
+        return class_folders(here)
     if parquet_in(root):
         return parquet(files_of_split(parquet_in(root), plain, name))
-    loose = any(_is_picture(entry) for entry in os.listdir(root))
-    what = "holds pictures directly" if loose else "holds neither class folders with pictures nor Parquet files"
+    if unread := here.unread():
+        raise DataError(f"{name} holds no pictures that are read, but in its folders {unread}: save as PNG or JPEG")
+    what = "holds pictures directly" if here.loose() else "holds neither class folders with pictures nor Parquet files"
     raise DataError(f"{name} {what}: put them in one folder a class, {name}/CLASS/picture.png")
 
 
-def _subfolders(folder: Path) -> list[str]:
-    try:
-        return sorted(e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"cannot list the folder {folder.name!r}: {error.strerror}") from error
-
-
-def _pictures_below(root: Path, class_name: str) -> list[str]:
-    """Paths of the pictures of a class below `root`, with forward slashes, sorted."""
-
-    def refuse(error: OSError) -> None:
-        raise DataError(f"cannot list a folder of the class {class_name!r}: {error.strerror}") from error
-
-    found = []
-    for folder, inner, files in os.walk(root / class_name, onerror=refuse):
-        inner[:] = [n for n in inner if not n.startswith(".")]
-        found += [Path(folder, n).relative_to(root).as_posix() for n in files if _is_picture(n)]
-    return sorted(found)
-
-
-def _is_picture(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+def _refuse_saved(root: Path, name: str) -> None:
+    """What `save_to_disk` of `datasets` writes is Arrow, for itself alone."""
+    several = (root / "dataset_dict.json").is_file()
+    if several or ((root / "state.json").is_file() and (root / "dataset_info.json").is_file()):
+        part = "[SPLIT]" if several else ""
+        raise DataError(
+            f"{name} was written by save_to_disk, which is not read here: write it as Parquet, "
+            f"datasets.load_from_disk({name!r}){part}.to_parquet('{name}.parquet'), and give that file"
+        )

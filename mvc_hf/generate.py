@@ -14,6 +14,7 @@ from PIL import Image
 from . import allotment
 from .addresses import Stream, words
 from .allotment import addresses
+from .apart import keep_apart
 from .bank import LatentBank, TextBank
 from .card import write_dataset_card
 from .checkpoint import NOTES, Notes, load_captions, versions
@@ -28,7 +29,7 @@ from .progress import bar, is_main_process, say
 from .recipe import GENERATE, Recipe
 from .shards import Split, png
 from .source import open_source
-from .texts import some
+from .texts import normal, some
 from .views import Look
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def generate(
     Raises:
         MvcError: for anything that the user can mend; whole shards are never lost.
     """
+    keep_apart(recipe.dataset, out)
     state = process_state()
     watch = watch if watch and is_main_process() else _nobody
     studio = Studio.open(recipe, model, state)
@@ -163,7 +165,8 @@ class Studio:
                 method = Mvc(recipe, model, text, images)
                 dataset = source.fingerprint
                 real = np.array([len(rows) for rows in images.members])
-        counts = allotment.images_of_class(recipe, len(notes.class_names), real)
+        used = used_classes(notes) if recipe.method == "pretrained" else real > 0
+        counts = allotment.images_of_class(recipe, len(notes.class_names), real, used)
         model.to(state.device, dtype)
         size = size_of(recipe, notes)
         made_from = recipe.identity(GENERATE) | {
@@ -277,14 +280,31 @@ def source_of(recipe: Recipe, notes: Notes) -> Any:
     """The condition images. Raises DataError where their classes are not those of the checkpoint."""
     dataset, known = dataset_of(recipe, notes), notes.source
     columns = {name: getattr(recipe, name) or notes.recipe.get(name) for name in ("image_column", "label_column")}
-    source = open_source(dataset, split=recipe.split, look=Look.recorded(notes.recipe), **columns)
+    look, links = Look.recorded(notes.recipe), {"follow_symlinks": recipe.follow_symlinks}
+    source = open_source(dataset, split=recipe.split, look=look, **columns, **links)
     source.check_lacking(recipe.max_broken)
-    if tuple(source.class_names) != tuple(notes.class_names):
-        theirs, ours = ", ".join(source.class_names[:5]), ", ".join(notes.class_names[:5])
-        raise DataError(f"the classes of {source.name} ({theirs}, …) are not those of the checkpoint ({ours}, …)")
+    theirs, ours = (list(map(normal, names)) for names in (source.class_names, notes.class_names))
+    if theirs != ours:
+        raise DataError(
+            f"the classes of {source.name} are not those of the checkpoint: {_other_classes(theirs, ours)}"
+        )
     if source.fingerprint != known["fingerprint"]:
         say(f"note: {source.name} is not the data that the checkpoint was trained on; its images are conditions only")
     return source
+
+
+def _other_classes(theirs: list[str], ours: list[str]) -> str:
+    """In what the classes of a data set and of a checkpoint differ, as words that tell it."""
+    more, fewer = sorted(set(theirs) - set(ours)), sorted(set(ours) - set(theirs))
+    parts = [f"it has {some(more)} besides"] if more else []
+    parts += [f"it lacks {some(fewer)}"] if fewer else []
+    first = next((f"{a!r} is where the checkpoint has {b!r}" for a, b in zip(theirs, ours) if a != b), "")
+    return " and ".join(parts) or f"they are in another order, {first}"
+
+
+def used_classes(notes: Notes) -> np.ndarray | None:
+    """(classes,) bool: the classes that a checkpoint has seen images of; None where it does not say (older ones)."""
+    return None if notes.images_of_class is None else np.array(notes.images_of_class) > 0
 
 
 def real_counts(recipe: Recipe, notes: Notes) -> np.ndarray | None:

@@ -14,7 +14,7 @@ from .hub_errors import understood
 from .named_pictures import CURE, FROM_HUB, file_of_hub, path_instead
 from .progress import say
 from .some_rows import SomeRows
-from .tables import TableSource, rows_of_slice
+from .tables import TableSource, refuse_empty_slice, rows_of_slice
 from .texts import brief, reason
 
 if TYPE_CHECKING:
@@ -76,9 +76,13 @@ def open_hub(
         if some_rows:
             table = some_rows.columns()
             rows = rows_of_slice("".join(split.partition("[")[1:]), len(table))
+            refuse_empty_slice(name, split, rows, len(table))
             table = table.select(rows)
         else:
             table = datasets.load_dataset(hub_id, config, split=split, revision=commit or revision)
+            _check_slice(table, name, split)
+    except DataError:
+        raise
     except Exception as error:
         why = reason(error)
         if "gated" in why:
@@ -98,6 +102,13 @@ def open_hub(
     if some_rows:
         source._take(look, some_rows, rows)
     return source
+
+
+def _check_slice(table: datasets.Dataset, name: str, split: str) -> None:
+    plain, _, part = split.partition("[")
+    whole = (table.info.splits or {}).get(plain)
+    if part and whole is not None:
+        refuse_empty_slice(name, split, rows_of_slice(f"[{part}", whole.num_examples), whole.num_examples)
 
 
 def _parquet(hub_id: str, config: str | None, commit: str, split: str) -> SomeRows | None:

@@ -126,7 +126,7 @@ def _made_by(pipeline: Pipeline) -> str | None:
     from .checkpoint import NOTES
     from .pipeline import CHECKPOINT
 
-    folder = Path(pipeline.output) / CHECKPOINT
+    folder = Path(pipeline.output).expanduser() / CHECKPOINT
     return str(folder) if pipeline.output and (folder / NOTES).is_file() else None
 
 
@@ -165,14 +165,17 @@ def _inputs(recipe: Recipe, notes: Notes) -> dict[str, Any]:
         counted = None if real is None else real.tolist()
         return {"base": _files_key(base) or (locate(base) or ())[1:], "dataset": counted}
     dataset = dataset_of(recipe, notes)
-    return {"base": None, "dataset": _files_key(dataset) or source_of(recipe, notes).fingerprint}
+    return {
+        "base": None,
+        "dataset": _files_key(dataset, recipe.follow_symlinks) or source_of(recipe, notes).fingerprint,
+    }
 
 
-def _files_key(place: str) -> str | None:
+def _files_key(place: str, follow_symlinks: bool = False) -> str | None:
     """Names, sizes and times of local files, which `datasets` goes by, too; None where the place is not local."""
     path = os.path.expanduser(place)
     if os.path.isdir(path):
-        files = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+        files = list(_files_below(path, follow_symlinks))
     elif os.path.exists(path):
         files, path = [path], os.path.dirname(path)
     elif glob.has_magic(path):
@@ -181,6 +184,22 @@ def _files_key(place: str) -> str | None:
         return None
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(files):
-        about = os.stat(file)
-        digest.update(f"{os.path.relpath(file, path or '.')}\0{about.st_size}\0{about.st_mtime_ns}\0".encode())
+        try:
+            about = os.stat(file)
+        except OSError:  # a link that leads nowhere
+            about = os.lstat(file)
+        text = f"{os.path.relpath(file, path or '.')}\0{about.st_size}\0{about.st_mtime_ns}\0"
+        digest.update(text.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def _files_below(path: str, follow_symlinks: bool) -> Iterator[str]:
+    """Each folder once, in whatever circles links lead."""
+    seen = set()
+    for folder, inner, names in os.walk(path, followlinks=follow_symlinks):
+        real = os.path.realpath(folder)
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        yield from (os.path.join(folder, name) for name in names)

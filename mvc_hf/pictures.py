@@ -6,6 +6,7 @@ that a model takes. All three are pure and safe to call from several threads.
 
 from __future__ import annotations
 
+import functools
 import io
 
 import numpy as np
@@ -14,6 +15,8 @@ from PIL import Image, ImageOps
 from .errors import DataError
 
 GREY_MODES = {"1", "L", "LA", "La", "I", "F"}
+HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
+HEIF_CURE = "HEIC is read with pip install 'mvc_hf[heic]'"
 ORIENTATION = 0x0112  # EXIF tag: 1 is upright
 
 
@@ -27,6 +30,8 @@ def decode(data: bytes, name: str) -> Image.Image:
     Raises:
         DataError: not a picture, cut off, or so large that Pillow takes it for a decompression bomb.
     """
+    if _is_heif(data) and not reads_heif():
+        raise DataError(f"{name} is HEIC: {HEIF_CURE}, or save it as JPEG or PNG")
     try:
         image = Image.open(io.BytesIO(data))
         if image.format == "EPS":  # Pillow would run Ghostscript on a file that may come from anybody
@@ -39,6 +44,23 @@ def decode(data: bytes, name: str) -> Image.Image:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{name} cannot be read ({reason}): replace or remove it") from error
     return image
+
+
+@functools.cache
+def reads_heif() -> bool:
+    """Whether HEIC and HEIF are read: where pillow-heif is installed. Pillow learns it at the first call."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+def _is_heif(data: bytes) -> bool:
+    """By its first box, which names its brands. AVIF is of the same family, and Pillow reads it by itself."""
+    brands = {data[i : i + 4] for i in range(8, min(int.from_bytes(data[:4], "big"), 256), 4)}
+    return data[4:8] == b"ftyp" and bool(brands & HEIF_BRANDS) and not brands & {b"avif", b"avis"}
 
 
 def is_grey(image: Image.Image) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .apart import keep_apart
 from .errors import RecipeError
 from .recipe import Recipe, check_known, flag
 from .recipe_file import read_settings
@@ -89,7 +90,7 @@ class Pipeline:
         """The output folder. Raises RecipeError where none is given."""
         if not self.output:
             raise RecipeError("no output folder: give it in the recipe (output: my-run), or with -o")
-        return Path(self.output)
+        return Path(self.output).expanduser()
 
     @property
     def checkpoint(self) -> str:
@@ -98,7 +99,7 @@ class Pipeline:
 
     def check(self) -> None:
         """Raises RecipeError where something is missing that some stage will need."""
-        _ = self.folder
+        keep_apart(self.recipe.dataset, *(self.folder / name for name in (CHECKPOINT, SYNTHETIC, CAPTIONS)))
         if not self.model and not self.recipe.dataset:
             raise RecipeError("no data set: give it in the recipe (dataset: a folder, Parquet or Hub id)")
         if not self.model and not self.recipe.base:

@@ -27,7 +27,7 @@ from .checkpoint import NOTES, Notes, load_captions
 from .diffusion import Guidance, check_trainable, load_base, make_scheduler, precision, sample, widen_unet
 from .errors import DataError, ModelError, RecipeError
 from .finetune import PROBE_IMAGES, Run, Schedule, accelerator_of, captioner_of, captions_of
-from .generate import base_of, real_counts, size_of, source_of
+from .generate import base_of, real_counts, size_of, source_of, used_classes
 from .hub_pull import locate
 from .memory import Peak, too_small
 from .methods import Mvc, Pretrained
@@ -244,7 +244,7 @@ class _Rehearsal:
         if images is not None:
             method = Mvc(recipe, self.base, text, images)
         self.base.to(self.device, dtype)
-        total = int(images_of_class(recipe, len(self.class_names), self._real()).sum())
+        total = int(images_of_class(recipe, len(self.class_names), self._real(), self._used()).sum())
         size = min(recipe.batch_size, total)
         steps, latents = self._sampled(method, scheduler, size)
         decoded: list[np.ndarray] = []
@@ -257,6 +257,10 @@ class _Rehearsal:
         if self.source is None:
             return real_counts(self.recipe, self.notes)
         return self._images_of_class()
+
+    def _used(self) -> np.ndarray | None:
+        """Classes that may get images: those that have some."""
+        return used_classes(self.notes) if self.source is None else self.source.used
 
     def _images_of_class(self) -> np.ndarray:
         return np.array([len(rows) for rows in self.source.members])

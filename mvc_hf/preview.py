@@ -20,7 +20,7 @@ from .checkpoint import NOTES, Notes
 from .diffusion import Base, precision
 from .errors import ModelError, MvcError, RecipeError
 from .few_banks import FewImages, FewTexts
-from .generate import Studio, base_of
+from .generate import Studio, base_of, used_classes
 from .hub_pull import locate
 from .methods import Conditions, Mvc
 from .mixing import MixPlans
@@ -106,7 +106,7 @@ def preview(
     columns = choose_settings(recipe, settings)
     folder, name = _checkpoint(model)
     notes = Notes.load(folder)
-    chosen = choose_classes(classes, notes.class_names)
+    chosen = choose_classes(classes, notes.class_names, used_classes(notes))
     if rows < 1 or rows * len(chosen) > MAX_ROWS:
         raise RecipeError(
             f"{rows} rows of each of {len(chosen)} classes: a sheet has 1 to {MAX_ROWS} rows; "

@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import RecipeError
 from .recipe import Recipe
-from .texts import some
+from .texts import normal, some
 
 MAX_SETTINGS = 8
 AROUND = ((0, 0), None, (8, 8), (2, 32))  # None: the recipe's own
@@ -41,28 +41,32 @@ def choose_settings(recipe: Recipe, text: str | None) -> tuple[tuple[int, int], 
     return tuple(pairs)
 
 
-def choose_classes(wanted: Sequence[str], names: Sequence[str]) -> np.ndarray:
+def choose_classes(wanted: Sequence[str], names: Sequence[str], used: np.ndarray | None = None) -> np.ndarray:
     """Labels of the wanted classes, each once, in the order they were asked for.
 
     Args:
         wanted: names, several in one text with commas between them; or one whole number: that many classes, evenly
             spread over the list. Where a class is named by a number, "7," is the class.
+        used: (classes,) bool: those that have images; the others cannot be looked at.
 
     Raises:
         RecipeError: no such class; the message has the nearest one. Or none at all.
     """
     if len(wanted) == 1 and wanted[0].strip().isdecimal():
-        count = min(int(wanted[0]), len(names))
+        there = np.arange(len(names)) if used is None else np.flatnonzero(used)
+        count = min(int(wanted[0]), len(there))
         if not count:
             raise RecipeError("--classes is 0; it must be at least 1, or the names of classes")
-        return np.linspace(0, len(names) - 1, count).round().astype(np.int64)
-    labels = {name: label for label, name in enumerate(names)}
+        return there[np.linspace(0, len(there) - 1, count).round().astype(np.int64)]
+    labels = {normal(name): label for label, name in enumerate(names)}
     found = []
-    for text in wanted:
+    for text in map(normal, wanted):
         parts = [text] if text in labels else [part.strip() for part in text.split(",") if part.strip()]
         for name in parts:
             if name not in labels:
                 raise RecipeError(f"no class {name!r}{_nearest(name, names)}")
+            if used is not None and not used[labels[name]]:
+                raise RecipeError(f"the class {name!r} has no images, so there is nothing to look at: name others")
             found.append(labels[name])
     if not found:
         raise RecipeError(f"--classes names none: give a number, or names of {some(names)}")
@@ -70,6 +74,6 @@ def choose_classes(wanted: Sequence[str], names: Sequence[str]) -> np.ndarray:
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
-    folded = {known.casefold(): known for known in names}
+    folded = {normal(known).casefold(): known for known in names}
     near = difflib.get_close_matches(name.casefold(), folded, 1)
     return f"; did you mean {folded[near[0]]!r}?" if near else f"; the checkpoint has {some(names)}"

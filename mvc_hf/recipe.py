@@ -64,6 +64,12 @@ class Recipe:
     split: str = setting("train", "split of the data set", on=ALL)
     image_column: str | None = setting(None, "column of the images (found where only one fits)", on=ALL)
     label_column: str | None = setting(None, "column of the labels (found where only one fits)", on=ALL)
+    follow_symlinks: bool = setting(
+        False,
+        "read what links in the folder lead to outside of it, too: where the links are your own",
+        on=ALL,
+        identity=False,
+    )
     captions: str = setting(
         "template",
         "where captions come from: template, 'template:a photo of a {}', column:NAME, a captions Parquet, or blip2",

@@ -94,6 +94,7 @@ def replay(
     condition_data: str = "",
     base: str = "",
     tolerance: int | None = None,
+    follow_symlinks: bool = False,
 ) -> Replayed:
     """Make a row again.
 
@@ -104,12 +105,13 @@ def replay(
         condition_data: the data set of the condition images, where the checkpoint does not say where it is.
         base: the untouched base of `method: pretrained`, likewise.
         tolerance: allowed difference of a channel, in levels of 255 (default: by precision).
+        follow_symlinks: whether links that lead out of the folder of the condition images are followed.
 
     Raises:
         MvcError: the row, the checkpoint or the data are not to be had, or are others than those it was made from.
     """
     row = find_row(dataset, number)
-    recipe = _recipe_of(row, condition_data, base)
+    recipe = replace(_recipe_of(row, condition_data, base), follow_symlinks=follow_symlinks)
     folder, called = _checkpoint_of(row, model)
     notes = Notes.load(folder)
     if notes.fingerprint != row.made_from.get("checkpoint"):

@@ -50,6 +50,22 @@ def features(class_names: tuple[str, ...], grouped: bool = False) -> Any:
     )
 
 
+def schema_of(columns: Any) -> Any:
+    """The Arrow schema of some `datasets.Features`, with them in its metadata as versions of `datasets` before 4, too,
+    read them: a list is written as [feature], since those know no type of the name List.
+    """
+
+    def known_to_all(feature: Any) -> Any:
+        if not isinstance(feature, dict):
+            return feature
+        if feature.get("_type") == "List" and feature.get("length", -1) == -1:
+            return [known_to_all(feature["feature"])]
+        return {name: known_to_all(inner) for name, inner in feature.items()}
+
+    about = {"info": {"features": known_to_all(columns.to_dict())}}
+    return columns.arrow_schema.with_metadata({"huggingface": json.dumps(about)})
+
+
 def is_grouped(identity: dict[str, Any]) -> bool:
     """Whether a data set of this identity has a column of groups."""
     return bool(identity.get("group_column"))
@@ -177,7 +193,7 @@ class Split:
 
         Leaving the block without an error makes the shard appear.
         """
-        schema = features(self.class_names, is_grouped(self.identity)).arrow_schema
+        schema = schema_of(features(self.class_names, is_grouped(self.identity)))
         made_from = json.dumps(self.identity, sort_keys=True).encode()  # so that a shard can tell by itself
         own = {b"mvc_hf": self.fingerprint.encode(), MADE_FROM: made_from}
         schema = schema.with_metadata({**(schema.metadata or {}), **own})

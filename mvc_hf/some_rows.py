@@ -11,7 +11,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 from filelock import FileLock
 
 from .caches import cache_root
+from .parquet_files import open_parquet
 from .progress import bar
 from .recipe import fingerprint
 
@@ -96,21 +97,15 @@ class SomeRows:
 
     @cached_property
     def _footers(self) -> list[pq.FileMetaData]:
-        import pyarrow.parquet as pq
-
         def read(file: str) -> pq.FileMetaData:
-            with _opened(file) as opened:
-                return pq.read_metadata(opened)
+            with open_parquet(file) as opened:
+                return opened.metadata
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return list(pool.map(read, self.files))
 
-    @contextmanager
-    def _open(self, at: int) -> Iterator[pq.ParquetFile]:
-        import pyarrow.parquet as pq
-
-        with _opened(self.files[at]) as file:
-            yield pq.ParquetFile(file, metadata=self._footers[at])
+    def _open(self, at: int) -> AbstractContextManager[pq.ParquetFile]:
+        return open_parquet(self.files[at], self._footers[at])
 
     def _cached(
         self, kind: str, key: str, batches: Callable[[], Iterator[pa.RecordBatch]], column: str | None = None
@@ -133,25 +128,18 @@ class SomeRows:
         return datasets.Dataset.from_file(str(path))
 
 
-def _opened(file: str) -> Any:
-    """A file for reading what is asked for and no more: to read ahead would fetch what lies between the labels."""
-    if "://" not in file:
-        return open(file, "rb")
-    import fsspec
-
-    system, path = fsspec.core.url_to_fs(file)
-    return system.open(path, "rb", cache_type="none")
-
-
 def _hollow(light: pa.Table, count: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The batches of a table of some columns, with nulls in those that it lacks."""
     import pyarrow as pa
 
-    columns = [
-        light[field.name].cast(field.type) if field.name in light.column_names else pa.nulls(count, field.type)
-        for field in schema
-    ]
-    yield from pa.table(columns, schema=schema).to_batches()
+    for batch in light.to_batches() or [pa.record_batch([pa.nulls(count)], ["nothing"])]:
+        columns = [
+            batch[field.name].cast(field.type)
+            if field.name in light.column_names
+            else pa.nulls(len(batch), field.type)
+            for field in schema
+        ]
+        yield pa.record_batch(columns, schema=schema)
 
 
 def _of_file(file: pq.ParquetFile, column: str, rows: np.ndarray) -> Iterator[pa.Table]:
@@ -160,7 +148,7 @@ def _of_file(file: pq.ParquetFile, column: str, rows: np.ndarray) -> Iterator[pa
     for group, (end, size) in enumerate(zip(itertools.accumulate(sizes), sizes)):
         mine = rows[(rows >= end - size) & (rows < end)] - (end - size)
         if len(mine):
-            yield file.read_row_group(group, columns=[column]).take(mine)
+            yield file.read_row_group(group, columns=[column], use_threads=False).take(mine)
 
 
 def _with_features(schema: pa.Schema, column: str) -> pa.Schema:

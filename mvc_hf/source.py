@@ -21,7 +21,7 @@ import numpy as np
 
 from .errors import DataError
 from .progress import say
-from .texts import collapsed, some
+from .texts import collapsed, is_text, normal, some
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,6 +47,8 @@ class Source(ABC):
         window: through which `image` has been seen already, where it has.
         fit: how a picture becomes a square: see `pictures.square`.
         lacking: (n,) rows that are to be used and have no picture, as far as that is seen without reading the others.
+        may_lack_images: whether a class without images is one whose name the data set lists for others, and nobody
+            can remove; in folders it is a mistake.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Source(ABC):
     window: Window | None = None
     fit: str = "crop"
     lacking: np.ndarray = np.zeros(0, np.int64)
+    may_lack_images: bool = True
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,7 +79,7 @@ class Source(ABC):
         """Hex digest of content, labels and class names, whatever the place and time. Local files are read for it."""
         digest = hashlib.blake2b(digest_size=16)
         for part in (*self._content(), self.labels.astype("<i8").tobytes(), *self.class_names):
-            data = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
+            data = normal(part).encode("utf-8", "surrogateescape") if isinstance(part, str) else part
             digest.update(len(data).to_bytes(8, "little") + data)
         return digest.hexdigest()
 
@@ -116,26 +119,49 @@ class Source(ABC):
         else:
             yield from ((row, column[row]) for row in self.rows.tolist())
 
+    @cached_property
+    def used(self) -> np.ndarray:
+        """(classes,) bool: the classes with an image that is to be used."""
+        return np.bincount(self.labels[self.rows], minlength=len(self.class_names)) > 0
+
     def check(self, every_class: bool) -> None:
-        """Raises DataError: no images, two classes of one name, or (if it matters) a class without images."""
+        """Raises DataError: no images, two classes of one name, a name that is no text, or (if it matters) a class
+        without images that should have some.
+        """
+        for name in (self.name, *self.class_names):
+            if not is_text(name):
+                what = "the name of the data set" if name == self.name else f"the class name in {self.name}"
+                raise DataError(f"{what}, {name!r}, is not valid UTF-8: rename it")
         if not len(self):
             raise DataError(f"{self.name} holds no images: check the folder, file or split")
-        twice = [n for n, count in Counter(self.class_names).items() if count > 1]
+        self._check_names()
+        empty = [n for n, there in zip(self.class_names, self.used) if not there] if every_class else []
+        if not empty:
+            return
+        what = f"{len(empty)} of {len(self.class_names)} classes without any image: {some(empty)}"
+        if not self.may_lack_images:
+            raise DataError(f"{self.name}: {what}; add images or remove the class")
+        say(f"note: {self.name} has {what}; they get none")
+
+    def _check_names(self) -> None:
+        spellings: dict[str, list[str]] = {}
+        for name in self.class_names:
+            spellings.setdefault(normal(name), []).append(name)
+        twice = [found for found in spellings.values() if len(found) > 1]
+        for found in twice:
+            if len(set(found)) > 1:
+                written = ", ".join(map(ascii, found))
+                raise DataError(
+                    f"{self.name} has the class {normal(found[0])!r} {len(found)} times, its accents written in "
+                    f"different ways ({written}): make one class of them, or rename one"
+                )
         if twice:
-            raise DataError(f"{self.name} has several classes named {some(twice)}: give each a name of its own")
+            names = some(found[0] for found in twice)
+            raise DataError(f"{self.name} has several classes named {names}: give each a name of its own")
         bare = Counter(collapsed(n) for n in self.class_names)
         alike = [n for n in self.class_names if bare[collapsed(n)] > 1]
         if alike:
             say(f"note: classes of {self.name} differ in nothing but spaces: {some(alike)}")
-        if not every_class:
-            return
-        counts = np.bincount(self.labels, minlength=len(self.class_names))
-        empty = [n for n, count in zip(self.class_names, counts) if not count]
-        if empty:
-            raise DataError(
-                f"{self.name}: {len(empty)} of {len(self.class_names)} classes without any image: {some(empty)}; "
-                "add images or remove the class"
-            )
 
     def check_lacking(self, limit: int) -> None:
         """Raises DataError: more rows than the limit are known to have no picture. To look costs nothing here."""
@@ -155,6 +181,7 @@ def open_source(
     label_column: str | None = None,
     every_class: bool = True,
     look: Look | None = None,
+    follow_symlinks: bool = False,
 ) -> Source:
     """Open a labelled image set.
 
@@ -164,8 +191,9 @@ def open_source(
         split: for Parquet and the Hub also a slice, "train[:1000]". A Parquet file that is given by name is read
             whatever the split.
         image_column, label_column: needed only where several columns fit.
-        every_class: refuse a set with a class that has no image.
+        every_class: refuse a folder with a class that has no image, and say of which classes other sets have none.
         look: how many images of each class are to be used, and how they are seen.
+        follow_symlinks: read what links in a folder lead to outside of it, too; see `links`.
 
     Raises:
         DataError: it does not exist, cannot be read, or is not a labelled image set.
@@ -173,7 +201,7 @@ def open_source(
     if look:
         look.check()
     columns = {"image_column": image_column, "label_column": label_column}
-    source = _open(os.fspath(dataset), look, split=split, **columns)
+    source = _open(os.fspath(dataset), look, follow_symlinks, split=split, **columns)
     source.check(every_class)
     return look.at(source) if look else source
 
@@ -183,7 +211,8 @@ def open_for(recipe: Recipe) -> Source:
     from .views import Look
 
     columns = {"image_column": recipe.image_column, "label_column": recipe.label_column}
-    source = open_source(recipe.dataset, split=recipe.split, look=Look.of(recipe), **columns)
+    links = {"follow_symlinks": recipe.follow_symlinks}
+    source = open_source(recipe.dataset, split=recipe.split, look=Look.of(recipe), **columns, **links)
     source.check_lacking(recipe.max_broken)
     return source
 
@@ -194,7 +223,7 @@ def by_class(labels: np.ndarray, classes: int, rows: np.ndarray) -> list[np.ndar
     return np.split(rows[order], np.searchsorted(labels[order], np.arange(classes + 1)))[1:-1]
 
 
-def _open(dataset: str, look: Look | None, **options: Any) -> Source:
+def _open(dataset: str, look: Look | None, follow_symlinks: bool, **options: Any) -> Source:
     """`look` is for those that can leave alone what is not looked at."""
     from .folders import open_folder
     from .hub_source import open_hub
@@ -206,10 +235,11 @@ def _open(dataset: str, look: Look | None, **options: Any) -> Source:
         refuse_columns(dataset, options["image_column"], options["label_column"])
         return TorchvisionSource(dataset, options["split"])
     if os.path.isdir(path):
-        return open_folder(Path(path), look=look, **options)
+        return open_folder(Path(path), look=look, follow_symlinks=follow_symlinks, **options)
     if os.path.exists(path):
         if not path.endswith(".parquet"):
-            raise DataError(f"{dataset!r} is neither a folder nor a .parquet file: convert it to one of these")
+            how = "write it with datasets' to_parquet" if path.endswith(".arrow") else "convert it to one of these"
+            raise DataError(f"{dataset!r} is neither a folder nor a .parquet file: {how}")
         return ParquetSource([Path(path)], os.path.basename(path), look=look, **options)
     if glob.has_magic(path):
         files = [Path(p) for p in sorted(glob.glob(path, recursive=True)) if p.endswith(".parquet")]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import pictures
 from .errors import DataError
 from .named_pictures import path_instead
+from .parquet_files import open_parquet
 from .shards import MADE_FROM, MANIFEST, features, read_manifest
 from .texts import reason
 
@@ -79,15 +80,13 @@ def find_row(dataset: str, number: int) -> Row:
 
 
 def _opened(dataset: str) -> tuple[list[str], Any, dict[str, Any], Path | None]:
-    """The shards, their file system, the manifest ({} without one), and the folder where there is one here."""
-    import fsspec
-
+    """The shards, their file system (None: this machine's), the manifest ({} without one), and the folder if here."""
     from .hub_pull import is_hub_id
 
     folder = Path(dataset).expanduser()
     if folder.is_dir():
         files = sorted(str(path) for path in folder.glob(SHARDS))
-        return files, fsspec.filesystem("file"), read_manifest(folder) or {}, folder
+        return files, None, read_manifest(folder) or {}, folder
     if not is_hub_id(dataset):
         raise DataError(f"no data set at {dataset!r}: give a folder made by mvc-hf generate, or its Hub id")
     from huggingface_hub import HfFileSystem
@@ -110,10 +109,9 @@ def _opened(dataset: str) -> tuple[list[str], Any, dict[str, Any], Path | None]:
 
 def _read(files: list[str], system: Any, number: int, dataset: str) -> tuple[dict[str, Any], Any]:
     """The columns of a row, and the schema of its shard. All shards but the last are of one size."""
-    import pyarrow.parquet as pq
 
     def shard(index: int) -> Any:
-        return pq.ParquetFile(system.open(files[index], "rb"))
+        return open_parquet(files[index], system=system)
 
     with shard(0) as first:
         size = first.metadata.num_rows
@@ -125,7 +123,7 @@ def _read(files: list[str], system: Any, number: int, dataset: str) -> tuple[dic
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             if left < rows:
-                return file.read_row_group(group).slice(left, 1).to_pylist()[0], file.schema_arrow
+                return file.read_row_group(group, use_threads=False).slice(left, 1).to_pylist()[0], file.schema_arrow
             left -= rows
     raise DataError(f"{dataset} has no row {number}")
 

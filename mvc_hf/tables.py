@@ -23,7 +23,7 @@ from .named_pictures import CURE, FROM_HUB, PATH_COLUMNS, file_of_local, path_in
 from .progress import say_once
 from .some_rows import SomeRows
 from .source import SPLIT_NAMES, Source, no_such_column
-from .texts import one_line, reason, some
+from .texts import is_text, known_as, normal_order, one_line, reason, some
 
 if TYPE_CHECKING:
     import datasets
@@ -133,7 +133,8 @@ class TableSource(Source):
         """
 
     def column(self, name: str) -> Sequence[Any]:
-        return self._table[name] if name in self.columns else super().column(name)
+        known = known_as(name, self.columns)
+        return super().column(name) if known is None else self._table[known]
 
     def _read_labels(self) -> tuple[np.ndarray, tuple[str, ...]]:
         """Labels and class names: a ClassLabel's own, else the sorted values that occur, as strings."""
@@ -145,17 +146,20 @@ class TableSource(Source):
         values = self._table.select_columns([self._label_column]).with_format("arrow")[:][self._label_column]
         if pa.types.is_boolean(values.type):
             values = values.cast(pa.int8())
+        if pa.types.is_string_view(values.type):
+            values = values.cast(pa.large_string())
         is_text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
         if not (is_text or pa.types.is_integer(values.type) or pa.types.is_null(values.type)):
             raise DataError(
                 f"the label column {self._label_column!r} of {self.name} holds {values.type}, not class names or "
                 "whole numbers: convert it, or name another one (--label-column)"
             )
-        if pa.types.is_null(values.type):
-            unlabelled = np.ones(len(values), bool)
-        else:
-            blank = pc.equal(pc.utf8_trim_whitespace(values), "") if is_text else pc.less(values, 0)
-            unlabelled = pc.fill_null(blank, True).to_numpy().astype(bool)
+        blank = pc.is_null(values)
+        if is_text:
+            blank = pc.or_kleene(blank, pc.equal(pc.utf8_trim_whitespace(values), ""))
+        elif pa.types.is_signed_integer(values.type):
+            blank = pc.or_kleene(blank, pc.less(values, 0))
+        unlabelled = blank.to_numpy().astype(bool)
         self._refuse_rows(unlabelled, "no label (empty, null or negative)", "label or remove them")
         if isinstance(feature, datasets.ClassLabel):
             labels = values.to_numpy().astype(np.int64)
@@ -166,7 +170,8 @@ class TableSource(Source):
             return labels, tuple(feature.names)
         coded = values.combine_chunks().dictionary_encode()
         found = coded.dictionary.to_pylist()
-        order = sorted(range(len(found)), key=found.__getitem__)
+        by_name = [normal_order(value) for value in found] if is_text else found
+        order = sorted(range(len(found)), key=by_name.__getitem__)
         labels = np.argsort(order)[coded.indices.to_numpy()] if found else np.zeros(0)
         return labels.astype(np.int64), tuple(str(found[i]) for i in order)
 
@@ -190,9 +195,10 @@ def _undecoded(table: datasets.Dataset) -> datasets.Dataset:
 
 def _pick(what: str, candidates: list[str], given: str | None, source: Source) -> str:
     if given is not None:
-        if given not in source.columns:
+        known = known_as(given, source.columns)
+        if known is None:
             raise no_such_column(source, given)
-        return given
+        return known
     if len(candidates) == 1:
         return candidates[0]
     found = f"several columns may hold the {what}: {some(candidates)}" if candidates else f"no {what} column is found"
@@ -247,6 +253,10 @@ class ParquetSource(TableSource):
         self._slice = "".join(split.partition("[")[1:])
         rows = []
         for file in files:
+            if not is_text(str(file.absolute())):
+                raise DataError(f"the path of {file.name!r} is not valid UTF-8, and Arrow opens no other: rename it")
+            if file.exists() and not file.is_file():  # a pipe would be waited for
+                raise DataError(f"{one_line(file.name)} is no regular file: name a Parquet file")
             try:
                 rows.append(pq.read_metadata(file).num_rows)
             except Exception as error:
@@ -256,12 +266,15 @@ class ParquetSource(TableSource):
             raise DataError(f"{name} holds no rows: check the file or split")
         try:
             self._rows = rows_of_slice(self._slice, sum(rows))
+            refuse_empty_slice(name, split, self._rows, sum(rows))
             if look and look.max_images_per_class:
                 some_rows = SomeRows(tuple(str(f.absolute()) for f in files))
                 table = some_rows.columns().select(self._rows)
             else:
                 paths = [glob.escape(str(f.absolute())) for f in files]
                 table = datasets.load_dataset("parquet", data_files={"train": paths}, split=f"train{self._slice}")
+        except DataError:
+            raise
         except Exception as error:
             raise DataError(f"{name} cannot be read, split {split!r}: {reason(error)}") from error
         super().__init__(table, image_column, label_column)
@@ -306,6 +319,12 @@ def rows_of_slice(part: str, count: int) -> np.ndarray:
 
     parts = datasets.ReadInstruction.from_spec(f"train{part}").to_absolute({"train": count})
     return np.concatenate([np.arange(p.from_, p.to) for p in parts])
+
+
+def refuse_empty_slice(name: str, split: str, rows: np.ndarray, count: int) -> None:
+    """`datasets` takes some slices without a row, such as [2:1], for all that comes after."""
+    if not len(rows):
+        raise DataError(f"{name} has {count} rows, and --split {split!r} takes none of them: take others")
 
 
 def parquet_in(folder: Path) -> list[Path]:

@@ -26,6 +26,28 @@ def collapsed(text: str) -> str:
     return " ".join(text.split())
 
 
+def normal(name: str) -> str:
+    """The form in which names are compared, NFC: an é is one character, or, as macOS has it, an e and an accent."""
+    return unicodedata.normalize("NFC", name)
+
+
+def normal_order(name: str) -> tuple[str, str]:
+    """A key for sorting: names come in one order, whichever way their accents are written."""
+    return normal(name), name
+
+
+def known_as(name: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that is the same name, as it is spelt there; None where there is none."""
+    names = list(names)
+    same = (known for known in names if normal(known) == normal(name))
+    return name if name in names else next(same, None)
+
+
+def is_text(name: str) -> bool:
+    """Whether a name of a file can be written as UTF-8."""
+    return not any("\ud800" <= c <= "\udfff" for c in name)
+
+
 def one_line(text: str) -> str:
     """The text with everything escaped that does not show: line breaks, codes of terminals, marks that turn the
     direction of reading, zero-width characters. The joiners of emoji and scripts stay where they join something.

@@ -17,7 +17,7 @@ from ..errors import DataError, HostError, RecipeError
 from ..progress import say
 from ..schedule import RSP_FROM, SCHEDULES, Pools, Schedule
 from ..source import Source, open_source
-from ..texts import reason, some
+from ..texts import normal, reason, some
 from .real_images import SourceImages, check_pictures, class_numbers, labels, read, refuse_iterable
 
 __all__ = ["MixedDataset", "SyntheticImages", "mix_datasets"]
@@ -104,15 +104,28 @@ def _match(source: Source, classes: dict[str, int] | None, label_match: str) -> 
             "the real images come without class names, so labels cannot be matched by name: if both sets count their "
             "classes alike, say --aug-label-match index"
         )
-    present = np.bincount(source.labels, minlength=len(source.class_names)) > 0
-    strangers = [n for n, there in zip(source.class_names, present) if there and n not in classes]
+    known = _by_normal_name(classes)
+    strangers = [n for n, there in zip(source.class_names, source.used) if there and normal(n) not in known]
     if strangers:
         raise DataError(
             f"{len(strangers)} classes of {source.name} are not among the real ones: {some(strangers)}; "
             f"the real ones are {some(list(classes), 20)}. Rename them, or say --aug-label-match index if both sets "
             "count their classes alike"
         )
-    return np.array([classes.get(n, -1) for n in source.class_names], np.int64)[source.labels]
+    return np.array([known.get(normal(n), -1) for n in source.class_names], np.int64)[source.labels]
+
+
+def _by_normal_name(classes: dict[str, int]) -> dict[str, int]:
+    """The labels of the real classes by their names in the form in which names are compared."""
+    known: dict[str, int] = {}
+    for name, label in classes.items():
+        if known.setdefault(normal(name), label) != label:
+            written = ", ".join(ascii(n) for n in classes if normal(n) == normal(name))
+            raise DataError(
+                f"the real images have the class {normal(name)!r} twice, its accents written in different ways "
+                f"({written}): make one class of them, or rename one"
+            )
+    return known
 
 
 class MixedDataset(Dataset):
@@ -232,6 +245,7 @@ def mix_datasets(
     seed: int = 42,
     transform: Callable | None = None,
     image_mode: str | None = None,
+    follow_symlinks: bool = False,
 ) -> MixedDataset:
     """Real and synthetic images as one map-style data set for any PyTorch loop.
 
@@ -249,6 +263,7 @@ def mix_datasets(
         label_match: "name", or "index" where both sets count their classes alike.
         seed: of the streams.
         transform, image_mode: as for `MixedDataset`.
+        follow_symlinks: as for `open_source`, of both kinds.
 
     Returns:
         A MixedDataset; call its `set_epoch(epoch)` before each epoch.
@@ -258,10 +273,10 @@ def mix_datasets(
         DataError: an image set cannot be used, or classes do not match.
     """
     if isinstance(real, str):
-        real = SourceImages(open_source(real))
+        real = SourceImages(open_source(real, follow_symlinks=follow_symlinks))
     refuse_iterable(real)
     names = [synthetic] if isinstance(synthetic, str) else list(synthetic)
-    sources = [open_source(name, every_class=False) for name in names]
+    sources = [open_source(name, every_class=False, follow_symlinks=follow_symlinks) for name in names]
     mixed = mix(
         real,
         sources,

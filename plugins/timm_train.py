@@ -14,6 +14,7 @@ import functools
 import math
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -82,6 +83,10 @@ FLAGS: dict[str, dict[str, Any]] = {
         "choices": LABEL_MATCHES,
         "help": "match the classes of real and synthetic images by name, or by index for sets without names "
         "(default: name)",
+    },
+    "--aug-follow-symlinks": {
+        "action": "store_true",
+        "help": "read what links in a folder of synthetic images lead to outside of it, too",
     },
 }
 
@@ -186,7 +191,8 @@ class Hook:
                 raise RecipeError(f"{idle[0]} means nothing without --aug-synthetic DATASET")
             return found
         check_settings(found)
-        self._sources = [open_source(name, every_class=False) for name in found.aug_synthetic]
+        links = {"follow_symlinks": found.aug_follow_symlinks}
+        self._sources = [open_source(name, every_class=False, **links) for name in found.aug_synthetic]
         found.aug_synthetic = [
             f"{source.name}@{source.revision}" if source.revision else name
             for source, name in zip(self._sources, found.aug_synthetic)

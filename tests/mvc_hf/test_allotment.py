@@ -11,7 +11,7 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvc_hf.allotment import addresses, balanced, images_of_class, spread
+from mvc_hf.allotment import addresses, balanced, identity, images_of_class, spread
 from mvc_hf.checkpoint import Notes
 from mvc_hf.errors import OutputError, RecipeError
 from mvc_hf.finetune import finetune
@@ -45,6 +45,27 @@ def test_spreading_is_exact_and_even(classes, total):
     counts = spread(classes, total)
     assert counts.sum() == total and counts.max() - counts.min() <= 1
     assert (np.diff(counts) <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "counts"),
+    [
+        ({}, [100, 0, 100, 0]),
+        ({"images_per_class": 7}, [7, 0, 7, 0]),
+        ({"total": 5}, [3, 0, 2, 0]),
+        ({"total": 5, "balance": True}, [1, 0, 4, 0]),
+        ({"per_image": 3}, [18, 0, 9, 0]),
+    ],
+)
+def test_classes_without_images_get_none(settings, counts):
+    real = np.array([6, 0, 3, 0])
+    assert images_of_class(Recipe(**settings), 4, real, real > 0).tolist() == counts
+    with pytest.raises(RecipeError, match="no image to make"):
+        images_of_class(Recipe(**settings), 4, real * 0, real < 0)
+
+
+def test_what_is_recorded_of_equal_counts_does_not_hang_on_the_first_class():
+    assert identity(Recipe(), np.array([0, 7, 7])) == identity(Recipe(), np.array([7, 7, 7]))
 
 
 @given(COUNTS)

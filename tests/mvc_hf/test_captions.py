@@ -26,6 +26,7 @@ class Pets:
     name, revision, fingerprint = "pets", None, "f00d"
     class_names = ("cat", "T-shirt/top")
     labels = np.array([1, 0, 0, 1])
+    used = np.array([True, True])
 
     def __init__(self, **columns):
         self._columns = columns
@@ -290,6 +291,27 @@ def test_file_of_another_data_set(tmp_path, row, match):
 def test_every_class_needs_a_caption(tmp_path):
     with pytest.raises(DataError, match="1 of 2 classes have no caption: 'T-shirt/top'"):
         FileCaptions(edited(tmp_path, label=[0], caption=["a"])).table(Pets())
+
+
+def test_a_class_without_images_needs_no_caption(tmp_path):
+    pets = Pets(text=["a", "b", "c", "d"])
+    pets.class_names, pets.used = ("cat", "T-shirt/top", "dog"), np.array([True, True, False])
+    for captioner in (
+        ColumnCaptions("text"),
+        TemplateCaptions(),
+        FileCaptions(edited(tmp_path, label=[0, 1], caption=["a", "b"])),
+    ):
+        table = captioner.table(pets)
+        assert table.pool_size.tolist()[2] == 0 and (table.pool_size[:2] > 0).all() and table.num_classes == 3
+
+
+def test_class_names_of_a_file_and_prefixes_in_another_spelling(tmp_path):
+    """A person edits on a Mac what was made elsewhere."""
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    path = edited(tmp_path, label=[apart, composed], caption=[f"This is an image of {apart}. red", "blue"])
+    table = CaptionTable.load(path, [composed])
+    assert table.labels.tolist() == [0, 0]
+    assert table.captions == [f"This is an image of {apart}. red", f"This is an image of {composed}. blue"]
 
 
 def test_caption_source(tmp_path):

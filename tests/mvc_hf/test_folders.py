@@ -92,6 +92,35 @@ def test_bad_folders(tmp_path):
     refused(root, r"2 of 4 classes without any image: 'birds', 'fish'")
 
 
+def test_one_name_in_two_spellings_is_one_class(tmp_path):
+    root = folder(tmp_path / "x", {"caf\u00e9/1.png": 1, "cafe\u0301/2.png": 2, "tea/3.png": 3})
+    said = refused(root, "has the class 'caf\u00e9' 2 times, its accents written in different ways")
+    assert r"('cafe\u0301', 'caf\xe9')" in said or r"('caf\xe9', 'cafe\u0301')" in said
+
+
+@pytest.mark.parametrize("files", [("dataset_info.json", "state.json"), ("dataset_dict.json",)])
+def test_what_save_to_disk_wrote(tmp_path, files):
+    import datasets
+
+    part = datasets.Dataset.from_dict({"label": [0]})
+    (part if len(files) == 2 else datasets.DatasetDict({"train": part})).save_to_disk(str(tmp_path / "x"))
+    assert all((tmp_path / "x" / name).exists() for name in files)
+    refused(tmp_path / "x", r"x was written by save_to_disk.*load_from_disk\('x'\).*to_parquet")
+    arrow = next((tmp_path / "x").rglob("*.arrow"))
+    refused(arrow, "neither a folder nor a .parquet file: write it with datasets' to_parquet")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="the file system refuses such names")
+def test_a_data_set_whose_own_name_is_no_text(tmp_path, monkeypatch):
+    """Found out when it is opened, not when the name is to be recorded after all training."""
+    root = folder(tmp_path / os.fsdecode(b"x\xff"), PETS)
+    refused(root, "the name of the data set, .*, is not valid UTF-8: rename it")
+    monkeypatch.chdir(root)
+    refused(".", "is not valid UTF-8")
+    file = parquet(tmp_path / "x.parquet", ["a"]).rename(tmp_path / os.fsdecode(b"x\xff.parquet"))
+    refused(file, r"x\\udcff\.parquet.* rename it")
+
+
 @pytest.mark.skipif(sys.platform == "darwin", reason="the file system refuses such names")
 def test_a_folder_name_that_is_no_text(tmp_path):
     root = folder(tmp_path / "pets", PETS)

@@ -2,13 +2,17 @@ import datasets
 import numpy as np
 import pytest
 import tiny
+from sources import hub_parquet
 
 from mvc_hf import generate as module
-from mvc_hf.checkpoint import load_captions
+from mvc_hf.checkpoint import Notes, load_captions
 from mvc_hf.diffusion import Base
 from mvc_hf.errors import DataError, ModelError, OutputError, RecipeError
 from mvc_hf.finetune import finetune
-from mvc_hf.generate import addresses, generate
+from mvc_hf.generate import addresses, generate, source_of
+from mvc_hf.pipeline import Pipeline
+from mvc_hf.planning import plan
+from mvc_hf.preview import preview
 from mvc_hf.recipe import Recipe
 
 
@@ -178,8 +182,58 @@ def test_local_source_must_be_given_again(recipe, checkpoint, tmp_path):
 
 def test_other_classes_are_refused(recipe, checkpoint, tmp_path):
     other = tiny.image_folder(tmp_path / "other", {"cat": 3, "dog": 3})
-    with pytest.raises(DataError, match="cat, dog"):
+    with pytest.raises(
+        DataError, match="checkpoint: it has 'cat', 'dog' besides and it lacks 'apple', 'pear', 'plum'"
+    ):
         generate(change(recipe, dataset=str(other)), checkpoint, tmp_path / "out")
+
+
+def test_a_checkpoint_knows_its_classes_by_either_spelling(recipe, tiny_base, tmp_path):
+    """It was trained on a Mac, and its images were copied to a server."""
+    composed, apart = (
+        tiny.image_folder(tmp_path / n, {c: 2, "tea": 2}) for n, c in (("a", "caf\u00e9"), ("b", "cafe\u0301"))
+    )
+    finetune(change(recipe, dataset=str(apart), base=str(tiny_base), max_train_steps=1), tmp_path / "checkpoint")
+    made = generate(
+        change(recipe, dataset=str(composed), images_per_class=1), tmp_path / "checkpoint", tmp_path / "out"
+    )
+    assert made.class_names == ("cafe\u0301", "tea")  # as it was trained
+    found = datasets.load_dataset(str(tmp_path / "out"), split="train")
+    assert found.features["label"].names == ["cafe\u0301", "tea"]
+    notes = Notes.load(tmp_path / "checkpoint")
+    with pytest.raises(DataError, match="it has 'coffee' besides and it lacks 'caf\u00e9'"):
+        source_of(change(recipe, dataset=str(tiny.image_folder(tmp_path / "c", {"coffee": 1, "tea": 1}))), notes)
+    with pytest.raises(DataError, match="in another order, 'tea' is where the checkpoint has 'caf\u00e9'"):
+        source_of(
+            change(recipe, dataset=str(hub_parquet(tmp_path / "x.parquet", [0, 1], ["tea", "caf\u00e9"]))), notes
+        )
+
+
+def test_names_without_images_stay_without(recipe, tiny_base, tmp_path, capsys):
+    """From captions to pictures, for a slice of a sorted set: nothing asks for what is not there."""
+    names = ["a", "b", "c", "d"]
+    data = str(hub_parquet(tmp_path / "x.parquet", [1, 1, 1, 3, 3, 0], names))
+    few = change(recipe, dataset=data, split="train[:5]", base=str(tiny_base), max_train_steps=1, image_size=16)
+    finetune(few, tmp_path / "checkpoint")
+    assert "2 of 4 classes without any image: 'a', 'c'; they get none" in capsys.readouterr().err
+    notes = Notes.load(tmp_path / "checkpoint")
+    assert notes.class_names == tuple(names) and notes.images_of_class == (0, 3, 0, 2)
+    assert (load_captions(tmp_path / "checkpoint", notes.class_names).pool_size > 0).tolist() == [False, True] * 2
+    for i, (settings, counts) in enumerate([
+        ({"images_per_class": 2}, [0, 2, 0, 2]),
+        ({"images_per_class": None, "total": 5, "balance": True}, [0, 2, 0, 3]),
+        ({"images_per_class": None, "per_image": 1}, [0, 3, 0, 2]),
+        ({"method": "pretrained", "images_per_class": 1}, [0, 1, 0, 1]),
+    ]):  # fmt: skip
+        made = generate(change(few, **settings), tmp_path / "checkpoint", tmp_path / f"out{i}")
+        assert made.images_of_class == counts
+        assert "2 of 4 classes get no synthetic image: 'a', 'c'" in capsys.readouterr().err
+        assert generate(change(few, **settings), tmp_path / "checkpoint", tmp_path / f"out{i}").missing() == []
+    found = datasets.load_dataset(str(tmp_path / "out0"), split="train")
+    assert sorted(found["label"]) == [1, 1, 3, 3] and found.features["label"].names == names
+    looked = preview(few, tmp_path / "checkpoint", classes=("4",), rows=1, pretrained=False)
+    assert [row.class_name for row in looked.rows] == ["b", "d"]
+    assert "4 images (mvc)" in str(plan(Pipeline(change(few, images_per_class=2), str(tmp_path / "planned"))))
 
 
 def test_folder_without_notes(recipe, tiny_base, tmp_path):

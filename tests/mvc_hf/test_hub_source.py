@@ -54,6 +54,13 @@ def test_hub_ids(hub, dataset, config, name):
     assert source.describe_row(1) == f"row 1 of {name} (train)"
 
 
+def test_a_slice_without_rows_of_the_hub(hub, monkeypatch):
+    """`datasets` takes [2:1] for all rows from the second on."""
+    for part in ("[1:0]", "[1:1]"):
+        refused("org/set", "takes none of them|no data", split=f"train{part}")
+    assert values(open_source("org/set", split="train[1:]")) == [1]
+
+
 def test_fingerprint_of_the_hub_follows_the_commit(hub):
     first = open_source("org/set").fingerprint
     assert open_source("org/set@v1").fingerprint == first  # the same commit

@@ -2,16 +2,17 @@
 
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
 
 from mvc_hf.errors import DataError
-from mvc_hf.pictures import decode, is_grey, square, to_rgb
+from mvc_hf.pictures import decode, is_grey, reads_heif, square, to_rgb
 
 
 def through_a_file(image, suffix="PNG", **options):
@@ -41,6 +42,35 @@ def png(width, height, bits, colour_type, rows, *chunks):
     data = zlib.compress(b"".join(b"\0" + row for row in rows))
     parts = [chunk(b"IHDR", header), *(chunk(*c) for c in chunks), chunk(b"IDAT", data), chunk(b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_heic_is_read_where_pillow_heif_is_installed():
+    pillow_heif = pytest.importorskip("pillow_heif")
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (64, 48), (200, 30, 30))).save(buffer)
+    image = decode(buffer.getvalue(), "a file")
+    assert image.size == (64, 48) and abs(int(np.asarray(to_rgb(image))[0, 0, 0]) - 200) < 8
+
+
+@pytest.mark.parametrize("brands", [b"heic\0\0\0\0mif1heic", b"mif1\0\0\0\0mif1heic", b"msf1\0\0\0\0hevc"])
+def test_heic_without_pillow_heif_says_what_to_install(monkeypatch, brands):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    reads_heif.cache_clear()
+    data = struct.pack(">I", 8 + len(brands)) + b"ftyp" + brands + b"rest"
+    try:
+        with pytest.raises(
+            DataError, match=r"^a\.jpg is HEIC: HEIC is read with pip install 'mvc_hf\[heic\]', or save"
+        ):
+            decode(data, "a.jpg")
+    finally:
+        reads_heif.cache_clear()
+
+
+def test_avif_is_read_by_pillow_itself(monkeypatch):
+    if not features.check("avif"):
+        pytest.skip("this Pillow was built without AVIF")
+    monkeypatch.setattr("mvc_hf.pictures.reads_heif", lambda: False)
+    assert through_a_file(Image.new("RGB", (8, 8), "white"), "AVIF").size == (8, 8)
 
 
 def test_grey_is_replicated():

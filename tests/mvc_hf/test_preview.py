@@ -209,9 +209,22 @@ def test_bad_choices_are_found_before_a_model_is_loaded(recipe, checkpoint, monk
     assert "\n" not in str(caught.value)
 
 
+def test_classes_are_found_by_either_spelling_and_need_images():
+    names, used = ["caf\u00e9", "cafe\u0301 noir", "tea", "milk"], np.array([True, True, False, True])
+    assert choose_classes(["cafe\u0301", "caf\u00e9 noir"], names, used).tolist() == [0, 1]
+    assert choose_classes(["10"], names, used).tolist() == [0, 1, 3]
+    assert choose_classes(["2"], names, used).tolist() == [0, 3]
+    with pytest.raises(RecipeError, match="class 'tea' has no images"):
+        choose_classes(["tea"], names, used)
+    with pytest.raises(RecipeError, match="no class 'cafe\u00e9'; did you mean"):
+        choose_classes(["cafee\u0301"], names, used)
+
+
 def test_other_mistakes(recipe, checkpoint, tiny_base, tmp_path):
     other = tiny.image_folder(tmp_path / "other", {"cat": 3, "dog": 3})
-    with pytest.raises(DataError, match="cat, dog"):
+    with pytest.raises(
+        DataError, match="checkpoint: it has 'cat', 'dog' besides and it lacks 'apple', 'pear', 'plum'"
+    ):
         preview(change(recipe, dataset=str(other)), checkpoint, pretrained=False)
     with pytest.raises(RecipeError, match="give --dataset"):
         preview(change(recipe, dataset=""), checkpoint, pretrained=False)

@@ -4,11 +4,12 @@ import os
 import shutil
 
 import datasets
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from mvc_hf.errors import OutputError
-from mvc_hf.shards import ROW_GROUP, Split, png, read_manifest
+from mvc_hf.shards import ROW_GROUP, Split, features, png, read_manifest
 
 NAMES = ("T-shirt/top", 'a: "b" #c', "🙂\n- x")
 
@@ -52,6 +53,30 @@ def test_rows_come_back_through_plain_datasets(tmp_path):
     assert found[3]["mix"] == row(3)["mix"] and found[3]["condition"] is None
     streamed = datasets.load_dataset(str(tmp_path / "out"), split="train", streaming=True)
     assert [r["label"] for r in streamed] == found["label"]
+
+
+def test_a_shard_alone_is_read_by_old_and_new_datasets(tmp_path):
+    """Before version 4 `datasets` knew these types and no others; a list was [feature]."""
+    known = {"Value", "ClassLabel", "Image"}
+    made = split(tmp_path / "out", group_column="patient")
+    fill(made)
+    schema = pq.read_schema(made.path(0))
+
+    def types(feature):
+        if isinstance(feature, list):
+            return set().union(*map(types, feature))
+        if isinstance(feature.get("_type"), str):
+            return {feature["_type"]}
+        return set().union(*map(types, feature.values()))
+
+    written = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+    assert types(written) == known and isinstance(written["mix"]["coarse"], list)
+    assert datasets.Features.from_arrow_schema(schema) == features(NAMES, grouped=True)
+    for streaming in (False, True):
+        files = {"train": str(made.folder / "data" / "*.parquet")}
+        found = datasets.load_dataset("parquet", data_files=files, split="train", streaming=streaming)
+        assert [r["mix"] for r in found] == [row(i)["mix"] for i in range(10)]
+        assert found.features == features(NAMES, grouped=True)
 
 
 @pytest.mark.parametrize("lost", [0, 1, 100, 10**6])

@@ -1,6 +1,10 @@
 """Parquet files with every kind of column, and everything a person can get wrong."""
 
+import os
+import re
 import shutil
+from datetime import date
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +14,7 @@ from sources import HOSTILE, PETS, folder, hub_parquet, parquet, picture, png, r
 
 from mvc_hf.errors import DataError
 from mvc_hf.source import open_source
+from mvc_hf.views import Look
 
 
 def test_class_label_of_parquet(tmp_path):
@@ -33,10 +38,15 @@ def test_class_label_of_parquet(tmp_path):
         ([2, 0, 1], pa.uint8(), ("0", "1", "2"), [2, 0, 1]),
         ([10, 2, 500, 2], pa.int32(), ("2", "10", "500"), [1, 0, 2, 0]),
         ([True, False], pa.bool_(), ("0", "1"), [1, 0]),
+        ([2**63 + 5, 0, 1], pa.uint64(), ("0", "1", "9223372036854775813"), [2, 0, 1]),
+        (["b", "a", "b"], pa.string_view(), ("a", "b"), [1, 0, 1]),
+        (["b", "a", "b"], pa.dictionary(pa.int64(), pa.large_string()), ("a", "b"), [1, 0, 1]),
+        (["cafz", "cafe\u0301", "cafa"], pa.string(), ("cafa", "cafz", "cafe\u0301"), [1, 2, 0]),
     ],
 )
-def test_labels_of_every_kind(tmp_path, labels, kind, names, expected):
-    source = open_source(str(parquet(tmp_path / "x.parquet", labels, label_type=kind)))
+@pytest.mark.parametrize("look", [None, Look(max_images_per_class=1)])
+def test_labels_of_every_kind(tmp_path, labels, kind, names, expected, look):
+    source = open_source(str(parquet(tmp_path / "x.parquet", labels, label_type=kind)), look=look)
     assert source.class_names == names
     assert source.labels.tolist() == expected
 
@@ -59,6 +69,10 @@ def test_hostile_class_names_of_parquet(tmp_path):
         ([0.0, 1.0], r"'label' of x\.parquet holds double.*--label-column"),
         ([[0], [1]], r"'label' of x\.parquet holds list"),
         ([], "holds no rows"),
+        ([b"a", b"b"], r"'label' of x\.parquet holds binary"),
+        ([Decimal("1"), Decimal("2")], r"'label' of x\.parquet holds decimal"),
+        ([date(2020, 1, 1)], r"'label' of x\.parquet holds date"),
+        ([{"a": 1}], r"'label' of x\.parquet holds struct"),
     ],
 )
 def test_bad_labels(tmp_path, labels, match):
@@ -67,13 +81,52 @@ def test_bad_labels(tmp_path, labels, match):
 
 
 def test_bad_class_labels(tmp_path):
-    path = hub_parquet(tmp_path / "x.parquet", [0, 2], ["a", "b", "c", "d"])
-    refused(path, r"2 of 4 classes without any image: 'b', 'd'")
     path = hub_parquet(tmp_path / "y.parquet", [0, -1], ["a"])
     refused(path, r"1 of 2 rows have no label .* row 1 of y\.parquet")
     table = pq.read_table(hub_parquet(tmp_path / "z.parquet", [0, 0, 1], ["a", "b"]))
     pq.write_table(table.set_column(1, "label", pa.array([0, 1, 7])), tmp_path / "z.parquet")
     refused(tmp_path / "z.parquet", r"1 of 3 rows have a label above 1.* row 2 of z\.parquet")
+
+
+def test_names_that_no_row_has_are_left_without_images(tmp_path, capsys):
+    """A slice of a sorted set has few classes, and nobody can remove a name from Parquet."""
+    path = hub_parquet(tmp_path / "x.parquet", [0, 0, 1, 2], ["a", "b", "c", "d"])
+    for split, names, used in (("train", "1 of 4 .*: 'd'", 3), ("train[:2]", "3 of 4 .*: 'b', 'c', 'd'", 1)):
+        source = open_source(str(path), split=split)
+        assert source.class_names == ("a", "b", "c", "d") and source.used.sum() == used
+        assert re.search(f"note: x.parquet has {names}; they get none", capsys.readouterr().err)
+    open_source(str(path), every_class=False)
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["[:0]", "[3:3]", "[4:]", "[2:1]", "[-1:-2]"])
+@pytest.mark.parametrize("look", [None, Look(max_images_per_class=1)])
+def test_a_slice_without_rows(tmp_path, part, look):
+    path = parquet(tmp_path / "x.parquet", ["a", "b", "c", "c"])
+    refused(
+        path, r"x\.parquet has 4 rows, and --split 'train\[.*\]' takes none of them", split=f"train{part}", look=look
+    )
+
+
+def test_an_empty_split(tmp_path):
+    hub_parquet(tmp_path / "set" / "data" / "train-00000-of-00001.parquet", [], ["a"])
+    refused(tmp_path / "set", "set holds no rows: check the file or split")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in this file system")
+def test_a_pipe_is_no_parquet(tmp_path):
+    (tmp_path / "set").mkdir()
+    os.mkfifo(tmp_path / "set" / "x.parquet")
+    for dataset in (tmp_path / "set", tmp_path / "set" / "x.parquet", tmp_path / "set" / "*.parquet"):
+        refused(dataset, r"x\.parquet is no regular file")
+
+
+def test_columns_are_known_by_either_spelling(tmp_path):
+    images = [{"bytes": png(3), "path": None}]
+    path = parquet(tmp_path / "x.parquet", ["a"], extra={"cafe\u0301": ["x"], "bild\u00fc": images})
+    source = open_source(str(path), image_column="bildu\u0308", label_column="caf\u00e9")
+    assert source.class_names == ("x",) and values(source) == [3]
+    assert list(source.column("caf\u00e9")) == ["x"]
 
 
 def test_plain_bytes_column(tmp_path):

@@ -6,7 +6,20 @@ import pytest
 import yaml
 
 from mvc_hf.errors import DataError
-from mvc_hf.texts import brief, collapsed, one_line, reason, shortened, some, unreadable, visible
+from mvc_hf.texts import (
+    brief,
+    collapsed,
+    is_text,
+    known_as,
+    normal,
+    normal_order,
+    one_line,
+    reason,
+    shortened,
+    some,
+    unreadable,
+    visible,
+)  # fmt: skip
 
 HIDDEN = [
     *"\x00\x07\x1b\x7f\x85\xad\u061c\u200b\u200e\u200f\u2028\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069",
@@ -62,6 +75,18 @@ def test_long_values_lose_their_middle():
 
 def test_what_can_be_no_name():
     assert unreadable("a\0") and unreadable("a\udcff") and unreadable("ü 🐱") is None
+def test_names_are_compared_in_one_form():
+    composed = "caf\u00e9"
+    apart = unicodedata.normalize("NFD", composed)
+    assert composed != apart and normal(composed) == normal(apart)
+    assert known_as(apart, ["x", composed]) == composed and known_as(apart, [composed, apart]) == apart
+    assert known_as("cafe", [composed, apart]) is None
+    for names in (["cafz", composed, "cafa"], ["cafz", apart, "cafa"]):
+        assert [normal(n) for n in sorted(names, key=normal_order)] == ["cafa", "cafz", composed]
+
+
+def test_what_is_no_text():
+    assert is_text("caf\u00e9 🐱\n") and not is_text("a\udcff")
 
 
 def test_some():

@@ -11,7 +11,7 @@ import tiny
 import torch
 from numbers_set import Numbers, as_tensor
 from PIL import Image
-from sources import parquet, png
+from sources import hub_parquet, parquet, png
 from torch.utils.data import DataLoader, Subset
 
 from mvc_hf.errors import DataError, HostError, RecipeError
@@ -226,6 +226,24 @@ def test_torchvisions_synonyms_are_one_name():
     real = Numbers()
     real.classes = [("tench", "Tinca tinca"), "pear", "plum"]
     assert real_images.class_numbers(real) == {"tench, Tinca tinca": 0, "pear": 1, "plum": 2}
+
+
+def test_names_match_in_either_spelling(tmp_path):
+    real, made = Numbers(), tiny.image_folder(tmp_path / "made", {"cafe\u0301": 2, "plum": 1})
+    real.classes = ["caf\u00e9", "pear", "plum"]
+    mixed = mix_datasets(real, str(made), "combined", epoch="union")
+    assert mixed.synthetic.labels.tolist() == [0, 0, 2]
+    real.classes = ["caf\u00e9", "cafe\u0301", "plum"]
+    with pytest.raises(
+        DataError, match="real images have the class 'caf\u00e9' twice, its accents written in different"
+    ):
+        mix_datasets(real, str(made), "combined")
+
+
+def test_names_of_the_real_set_without_images_are_fine(tmp_path, synthetic):
+    data = hub_parquet(tmp_path / "x.parquet", [0, 2], ["apple", "pear", "plum", "fig"])
+    mixed = mix_datasets(str(data), str(synthetic), "combined", epoch="union")
+    assert len(mixed) == 2 + 16
 
 
 def test_a_set_without_names(synthetic):
