@@ -57,7 +57,9 @@ def run(arguments: list[str]) -> int:
         return 2
     except MvcError as error:
         return _failed(str(error))
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error.__cause__, EOFError):  # which click takes for Ctrl-D at a prompt; there are none here
+            return _failed(f"a file ends before its end ({error.__cause__}): it is empty or cut off")
         return _failed("stopped; the same command goes on where it was")
     except OSError as error:
         return _failed(_about_files(error))

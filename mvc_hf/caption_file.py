@@ -9,6 +9,7 @@ from pathlib import Path
 from .caption_lengths import say_cuts
 from .caption_table import already_written
 from .captions import caption_source, origin
+from .locks import locked_file
 from .progress import is_main_process
 from .recipe import Recipe
 from .source import open_for
@@ -24,8 +25,13 @@ def write_captions(recipe: Recipe, path: Path) -> str:
         A line on what was made.
 
     Raises:
-        MvcError: the data or the captioner cannot be used, or something else is at `path`.
+        MvcError: the data or the captioner cannot be used, something else is at `path`, or another command writes it.
     """
+    with locked_file(path):
+        return _written(recipe, path)
+
+
+def _written(recipe: Recipe, path: Path) -> str:
     keep = recipe.keep_duplicates is not False  # in the file; fine-tuning leaves out what it does not want
     captioner = caption_source(recipe.captions, keep_duplicates=keep, recipe=recipe)
     source = open_for(recipe)

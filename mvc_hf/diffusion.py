@@ -20,6 +20,7 @@ import torch
 from .errors import ModelError, RecipeError
 from .hub_pull import is_hub_id as is_hub_id
 from .hub_pull import locate
+from .integrity import CAPTIONS, check_checkpoint
 
 COMPONENTS = ("tokenizer", "text_encoder", "vae", "unet", "scheduler")
 NOTED_BY_LIBRARIES = ("transformers_version", "torch_dtype", "dtype", "architectures")
@@ -147,7 +148,8 @@ def load_base(model: str) -> Base:
         model: a folder in diffusers' layout, or a Hub id with an optional `@revision`.
 
     Raises:
-        ModelError: it is not there, is not Stable Diffusion, or has no safetensors.
+        ModelError: it is not there, is not Stable Diffusion, has no safetensors, or is a checkpoint of ours that is
+            not as it was made.
     """
     import diffusers
     import transformers
@@ -156,6 +158,7 @@ def load_base(model: str) -> Base:
     if found is None:
         raise ModelError(f"no model at {model!r}: give a folder in diffusers' layout, or a Hub id such as org/name")
     folder, name, revision = found
+    check_checkpoint(folder, lambda name: name != CAPTIONS)
     _check_layout(folder, model)
 
     def part(library, cls: str, component: str, **options):

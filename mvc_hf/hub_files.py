@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import OutputError
+from .integrity import check_folder, recorded_of_checkpoint
 from .shards import MANIFEST, read_manifest
 
 MODEL, DATASET = "model", "dataset"
@@ -46,12 +47,13 @@ def finished(folder: Path) -> Finished:
     """What a folder publishes.
 
     Raises:
-        OutputError: it was not made by `finetune` or `generate`, is not finished, or lacks a file.
+        OutputError: it was not made by `finetune` or `generate`, is not finished, lacks a file, or has one that is not
+            as it was made.
     """
     if not folder.is_dir():
         raise OutputError(f"no folder {str(folder)!r}: give one made by mvc-hf finetune or mvc-hf generate")
     if (folder / NOTES).exists():
-        return _checked(Finished(folder, MODEL, dict(_model_files(folder))))
+        return _checked(Finished(folder, MODEL, dict(_model_files(folder)), recorded_of_checkpoint(folder)))
     manifest = read_manifest(folder)
     if manifest is not None and manifest.get("complete"):
         shards = manifest["shards"]
@@ -106,4 +108,5 @@ def _checked(found: Finished) -> Finished:
     for path, file in found.files.items():
         if not file.is_file():
             raise OutputError(f"{found.folder} lacks {path}, which it was made with: put it back, or make it again")
+    check_folder(found.folder, found.sha256, "make it again by the command that made it, then push", OutputError)
     return found

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import RecipeError
+from .locks import locked_folder
 from .recipe import Recipe, check_known, flag, read_settings
 
 CHECKPOINT, SYNTHETIC, CAPTIONS = "checkpoint", "synthetic", "captions.parquet"  # in the output folder
@@ -112,6 +113,10 @@ class Pipeline:
             MvcError: for anything that the user can mend; nothing that was done is lost.
         """
         self.check()
+        with locked_folder(self.folder):
+            return self._run()
+
+    def _run(self) -> list[str]:
         hub_model, hub_dataset = self._push_targets()
         lines, published = [], None
         if not self.model:

@@ -185,6 +185,7 @@ def _open(dataset: str, look: Look | None, **options: Any) -> Source:
     """`look` is for those that can leave alone what is not looked at."""
     from .folders import open_folder
     from .hub_source import open_hub
+    from .shards import check_data_set
     from .tables import ParquetSource
     from .torchvision_source import TorchvisionSource
 
@@ -193,6 +194,7 @@ def _open(dataset: str, look: Look | None, **options: Any) -> Source:
         refuse_columns(dataset, options["image_column"], options["label_column"])
         return TorchvisionSource(dataset, options["split"])
     if os.path.isdir(path):
+        check_data_set(Path(path))
         return open_folder(Path(path), look=look, **options)
     if os.path.exists(path):
         if not path.endswith(".parquet"):

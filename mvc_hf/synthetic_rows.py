@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import DataError
+from .integrity import check_folder
 from .shards import MADE_FROM, MANIFEST, features, read_manifest
 from .texts import reason
 
@@ -58,12 +61,14 @@ def find_row(dataset: str, number: int) -> Row:
     Raises:
         DataError: there is no such data set or row, or it is not one of ours.
     """
+    import pyarrow as pa
+
     files, opened, manifest, folder = _opened(dataset)
     if not files:
         raise DataError(f"{dataset} has no {SHARDS}: it is not a data set of mvc-hf generate")
     try:
-        columns, schema = _read(files, opened, number, dataset)
-    except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
+        columns, schema = _read(files, opened, number, dataset, partial(_check, folder, manifest))
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"row {number} of {dataset} cannot be read: {reason(error)}") from error
     made_from = json.loads((schema.metadata or {}).get(MADE_FROM, b"null")) or manifest.get("made_from")
     missing = [name for name in features(()) if name not in columns]
@@ -104,7 +109,18 @@ def _opened(dataset: str) -> tuple[list[str], Any, dict[str, Any], Path | None]:
     return files, system, manifest, None
 
 
-def _read(files: list[str], system: Any, number: int, dataset: str) -> tuple[dict[str, Any], Any]:
+def _check(folder: Path | None, manifest: dict[str, Any], file: str) -> None:
+    """See that a shard is as it was made, where that is on record. Raises DataError."""
+    if folder is not None:
+        recorded = {shard["file"]: shard["sha256"] for shard in manifest.get("shards", ())}
+        name = Path(file).relative_to(folder).as_posix()
+        remedy = "give its generate command again, which makes it again"
+        check_folder(folder, {name: recorded[name]} if name in recorded else {}, remedy, DataError)
+
+
+def _read(
+    files: list[str], system: Any, number: int, dataset: str, check: Callable[[str], None]
+) -> tuple[dict[str, Any], Any]:
     """The columns of a row, and the schema of its shard. All shards but the last are of one size."""
     import pyarrow.parquet as pq
 
@@ -114,6 +130,7 @@ def _read(files: list[str], system: Any, number: int, dataset: str) -> tuple[dic
     with shard(0) as first:
         size = first.metadata.num_rows
     index, left = divmod(number, max(size, 1))
+    check(files[min(index, len(files) - 1)])
     with shard(min(index, len(files) - 1)) as file:
         if index >= len(files) or left >= file.metadata.num_rows:
             rows = (len(files) - 1) * size + (file.metadata.num_rows if len(files) > 1 else 0) or size
