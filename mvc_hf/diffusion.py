@@ -379,6 +379,7 @@ def save_pipeline(base: Base, unet: Any, folder: Path) -> None:
     """Write a StableDiffusionInstructPix2PixPipeline that plain diffusers loads; safetensors only, no local path."""
     from diffusers import SchedulerMixin, StableDiffusionInstructPix2PixPipeline
 
+    _forget_last_call(base.tokenizer)
     scheduler: SchedulerMixin = make_scheduler(_stored_scheduler(base.folder), base.scheduler.config)
     pipeline = StableDiffusionInstructPix2PixPipeline(
         vae=base.vae, text_encoder=base.text_encoder, tokenizer=base.tokenizer, unet=unet, scheduler=scheduler,
@@ -387,6 +388,14 @@ def save_pipeline(base: Base, unet: Any, folder: Path) -> None:
     with _quiet():
         pipeline.save_pretrained(folder, safe_serialization=True)
     _forget_paths(folder.rglob("*.json"), base.name)
+
+
+def _forget_last_call(tokenizer: Any) -> None:
+    """A fast tokenizer keeps, and would save, how its last call padded and cut: equal runs are to make equal files."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_padding()
+        backend.no_truncation()
 
 
 def _stored_scheduler(folder: Path) -> str:
