@@ -387,7 +387,7 @@ def save_pipeline(base: Base, unet: Any, folder: Path) -> None:
     )  # fmt: skip
     with _quiet():
         pipeline.save_pretrained(folder, safe_serialization=True)
-    _forget_paths(folder.rglob("*.json"), base.name)
+    _forget_paths((file for component in COMPONENTS for file in (folder / component).glob("*.json")), base.name)
 
 
 def _forget_last_call(tokenizer: Any) -> None:

@@ -280,7 +280,8 @@ class Split:
         if any(not OURS.fullmatch(path.name) for path in files):
             return False
         shards = [path for path in files if path.suffix == ".parquet"]
-        return bool(shards) and all(_fingerprint_of(path) == self.fingerprint for path in shards)
+        found = {_fingerprint_of(path) for path in shards}
+        return self.fingerprint in found and found <= {self.fingerprint, None}  # None: damaged
 
     def _is_whole(self, shard: int) -> bool:
         path, recorded = self.path(shard), self._recorded(shard)

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+import re
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import DataError
-from .integrity import check_folder
 from .shards import MADE_FROM, MANIFEST, features, read_manifest
 from .texts import reason
 
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SHARDS = "data/train-*.parquet"
+COUNTED = re.compile(r"train-\d+-of-\d+\.parquet")
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,15 @@ class Row:
         return self.columns[column]
 
     def image(self) -> Image.Image:
-        """The picture as it is stored."""
+        """The picture as it is stored. Raises DataError where it is damaged."""
         from PIL import Image
 
-        return Image.open(io.BytesIO(self["image"]["bytes"]))
+        try:
+            image = Image.open(io.BytesIO(self["image"]["bytes"]))
+            image.load()
+        except (OSError, ValueError, SyntaxError, KeyError, TypeError) as error:
+            raise DataError(f"the picture of row {self.number} cannot be read: {reason(error)}") from error
+        return image
 
 
 def find_row(dataset: str, number: int) -> Row:
@@ -66,10 +70,12 @@ def find_row(dataset: str, number: int) -> Row:
     files, opened, manifest, folder = _opened(dataset)
     if not files:
         raise DataError(f"{dataset} has no {SHARDS}: it is not a data set of mvc-hf generate")
+    _check_all_there(files, dataset)
     try:
-        columns, schema = _read(files, opened, number, dataset, partial(_check, folder, manifest))
+        columns, schema = _read(files, opened, number, dataset)
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise DataError(f"row {number} of {dataset} cannot be read: {reason(error)}") from error
+        remedy = "give its generate command again, or fetch it again"
+        raise DataError(f"row {number} of {dataset} cannot be read ({reason(error)}): {remedy}") from error
     made_from = json.loads((schema.metadata or {}).get(MADE_FROM, b"null")) or manifest.get("made_from")
     missing = [name for name in features(()) if name not in columns]
     if missing or made_from is None:
@@ -109,18 +115,16 @@ def _opened(dataset: str) -> tuple[list[str], Any, dict[str, Any], Path | None]:
     return files, system, manifest, None
 
 
-def _check(folder: Path | None, manifest: dict[str, Any], file: str) -> None:
-    """See that a shard is as it was made, where that is on record. Raises DataError."""
-    if folder is not None:
-        recorded = {shard["file"]: shard["sha256"] for shard in manifest.get("shards", ())}
-        name = Path(file).relative_to(folder).as_posix()
-        remedy = "give its generate command again, which makes it again"
-        check_folder(folder, {name: recorded[name]} if name in recorded else {}, remedy, DataError)
+def _check_all_there(files: list[str], dataset: str) -> None:
+    """A row is found by counting: a missing shard would give another one. Raises DataError."""
+    names = [file.rpartition("/")[2] for file in files]
+    count = int(names[0].removesuffix(".parquet").rpartition("-")[2]) if COUNTED.fullmatch(names[0]) else 0
+    missing = [name for i in range(count) if (name := f"train-{i:05d}-of-{count:05d}.parquet") not in names]
+    if missing:
+        raise DataError(f"{dataset} lacks data/{missing[0]}: give its generate command again, or fetch it again")
 
 
-def _read(
-    files: list[str], system: Any, number: int, dataset: str, check: Callable[[str], None]
-) -> tuple[dict[str, Any], Any]:
+def _read(files: list[str], system: Any, number: int, dataset: str) -> tuple[dict[str, Any], Any]:
     """The columns of a row, and the schema of its shard. All shards but the last are of one size."""
     import pyarrow.parquet as pq
 
@@ -130,7 +134,6 @@ def _read(
     with shard(0) as first:
         size = first.metadata.num_rows
     index, left = divmod(number, max(size, 1))
-    check(files[min(index, len(files) - 1)])
     with shard(min(index, len(files) - 1)) as file:
         if index >= len(files) or left >= file.metadata.num_rows:
             rows = (len(files) - 1) * size + (file.metadata.num_rows if len(files) > 1 else 0) or size
