@@ -66,7 +66,9 @@ def run(arguments: list[str]) -> int:
         error.message = shortened(one_line(error.message), 500)
         error.show()
         return 2
-    except click.Abort:
+    except click.Abort as error:
+        if isinstance(error.__cause__, EOFError):  # which click takes for Ctrl-D at a prompt; there are none here
+            return failed(f"a file ends before its end ({error.__cause__}): it is empty or cut off")
         return failed(STOPPED)
 
 

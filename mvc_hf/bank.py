@@ -8,34 +8,28 @@ the rows that a batch gathers are read.
 from __future__ import annotations
 
 import itertools
-import json
-import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 
 from . import mixing
-from .caches import cache_root
 from .captions import CaptionTable
+from .encoded import encoded_once
 from .errors import DataError
 from .pictures import is_grey, square, to_rgb
-from .progress import bar, say
-from .recipe import fingerprint
+from .progress import say
 from .source import by_class
 
 if TYPE_CHECKING:
     from .diffusion import Base
     from .source import Source
 
-CHUNK = 64  # rows between two notes of how far the encoding has come
 TEXT_BATCH, IMAGE_BATCH = 64, 16
 
 
@@ -70,7 +64,7 @@ class TextBank:
                 chunk = texts[first + at : first + at + min(TEXT_BATCH, len(out) - at)]
                 out[at : at + len(chunk)] = base.encode_text(chunk).half().cpu().numpy()
 
-        array, _ = _encoded_once("text", made_from, shape, encode)
+        array, _ = encoded_once("text", made_from, shape, encode)
         tensor = _as_tensor(array)
         return cls(table, tensor[:-1], tensor[-1])
 
@@ -133,7 +127,7 @@ class LatentBank:
                         moments = torch.stack(base.encode_images(pixels), dim=1)
                         out[[at + i for i in good]] = moments.half().cpu().numpy()
 
-        array, notes = _encoded_once("latents", made_from, shape, encode, seen)
+        array, notes = encoded_once("latents", made_from, shape, encode, seen)
         seen = _Seen(max_broken, **notes)
         seen.check(len(wanted))
         labels = np.full(len(source), -1)
@@ -213,7 +207,7 @@ def _try_image(source: Source, row: int, resolution: int) -> _Picture:
 
 
 class _Seen:
-    """What was learnt of the images while they were read; kept beside the latents."""
+    """What was learnt of the images while they were read; kept beside the latents. Seeing one again adds nothing."""
 
     def __init__(self, max_broken: int, broken: dict | None = None, sizes: list | None = None, grey: bool = True):
         self.max_broken = max_broken
@@ -245,50 +239,6 @@ class _Seen:
 
     def restore(self, notes: dict[str, Any]) -> None:
         self.__init__(self.max_broken, **notes)
-
-
-def _encoded_once(
-    kind: str,
-    made_from: dict[str, Any],
-    shape: tuple[int, ...],
-    encode: Callable[[int, np.ndarray], None],
-    seen: _Seen | None = None,
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """A float16 array in the cache, made if it is not there yet, chunk by chunk, so that a killed run goes on.
-
-    `encode(first, out)` fills the rows from `first` on. Returns the array, memory-mapped, and the notes kept with it.
-    """
-    folder = cache_root() / f"{kind}-{fingerprint({**made_from, 'shape': shape})}"
-    folder.mkdir(parents=True, exist_ok=True)
-    done, part, state = folder / "array.npy", folder / "array.part.npy", folder / "state.json"
-    with FileLock(folder / "lock"):
-        if not done.exists():
-            position = json.loads(state.read_text())["rows"] if part.exists() and state.exists() else 0
-            if position and seen:
-                seen.restore(json.loads(state.read_text())["notes"])
-            if not position:
-                np.lib.format.open_memmap(part, "w+", np.float16, shape)  # the file in full length, still empty
-            offset = np.load(part, mmap_mode="r").offset
-            row_bytes = 2 * math.prod(shape[1:])
-            # Plain writes, not the map: pages of a map that was written to would count as this process's memory.
-            with bar(shape[0], f"encoding {kind}") as shown, part.open("r+b") as file:
-                shown.update(position)
-                for first in range(position, shape[0], CHUNK):
-                    out = np.zeros((min(CHUNK, shape[0] - first), *shape[1:]), np.float16)
-                    encode(first, out)
-                    file.seek(offset + first * row_bytes)
-                    file.write(out.tobytes())
-                    file.flush()
-                    _write_json(state, {"rows": first + len(out), "notes": seen.notes() if seen else {}})
-                    shown.update(len(out))
-            os.replace(part, done)
-    return np.load(done, mmap_mode="r"), json.loads(state.read_text())["notes"]
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(values), encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _as_tensor(array: np.ndarray) -> torch.Tensor:

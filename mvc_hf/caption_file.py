@@ -12,6 +12,7 @@ from .apart import keep_apart
 from .caption_lengths import say_cuts
 from .caption_table import already_written
 from .captions import caption_source, origin
+from .locks import locked_file
 from .progress import is_main_process
 from .recipe import Recipe
 from .source import Source, open_for
@@ -28,9 +29,14 @@ def write_captions(recipe: Recipe, path: Path, source: Source | None = None) -> 
         A line on what was made.
 
     Raises:
-        MvcError: the data or the captioner cannot be used, or something else is at `path`.
+        MvcError: the data or the captioner cannot be used, something else is at `path`, or another command writes it.
     """
     keep_apart(recipe.dataset, path)
+    with locked_file(path):
+        return _written(recipe, path, source)
+
+
+def _written(recipe: Recipe, path: Path, source: Source | None) -> str:
     keep = recipe.keep_duplicates is not False  # in the file; fine-tuning leaves out what it does not want
     captioner = caption_source(recipe.captions, keep_duplicates=keep, recipe=recipe)
     source = source or open_for(recipe)

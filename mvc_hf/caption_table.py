@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +13,7 @@ import numpy as np
 
 from .errors import DataError, OutputError, RecipeError
 from .recipe import differing
+from .side_files import atomic_write
 from .texts import collapsed, normal, reason, some
 
 if TYPE_CHECKING:
@@ -145,18 +143,14 @@ class CaptionTable:
             "caption": pa.array(self.captions, pa.string()),
             "row": pa.array(self.rows, mask=self.rows < 0),
         }
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
         try:
             table = pa.table(columns)
             if self.origin is not None:
                 table = table.replace_schema_metadata({ORIGIN: json.dumps(self.origin, sort_keys=True)})
-            pq.write_table(table, temporary)
-            os.replace(temporary, path)
+            with atomic_write(path) as temporary:
+                pq.write_table(table, temporary)
         except OSError as error:
             raise OutputError(f"captions cannot be written to {path}: {error.strerror or error}") from error
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
     @classmethod
     def load(

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +29,12 @@ from .caches import cache_root
 from .caption_models import CaptionModel, Weights, draws_of, precision_on
 from .caption_table import CaptionTable, with_prefix
 from .captions import MODEL
-from .errors import DataError, OutputError, Stopped
+from .errors import DataError, MvcError, OutputError, Stopped
 from .interrupt import Interruption
 from .processes import process_state
 from .progress import bar, say
 from .recipe import Recipe, fingerprint
+from .side_files import read_json, write_json
 
 if TYPE_CHECKING:
     from .source import Source
@@ -236,16 +236,21 @@ class Pieces:
         """A piece as far as it is made."""
         first = number * self.rows_of_piece
         empty = Piece(number, first, min(self.rows_of_piece, self.rows - first), self.per_image)
+        path = self._path(number)
         try:
-            return Piece(**json.loads(self._path(number).read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):  # not begun, or damaged by a crash of the machine
+            found = Piece(**read_json(path, "", {"captions": list, "broken": dict}))
+            if replace(found, captions=[], broken={}) == empty:
+                return found
+        except FileNotFoundError:
             return empty
+        except (MvcError, TypeError):
+            pass
+        say(f"{path.name} of the captions in the cache is damaged: they are made again")
+        path.unlink(missing_ok=True)
+        return empty
 
     def write(self, piece: Piece) -> None:
-        path = self._path(piece.number)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(asdict(piece)), encoding="utf-8")
-        os.replace(temporary, path)
+        write_json(self._path(piece.number), asdict(piece), indent=None, shared=True, durable=False)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:06d}.json"

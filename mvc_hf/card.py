@@ -6,7 +6,6 @@ where the folder names none, the local cache of the Hub's clients is asked, and 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from .card_parts import (
     yaml_text,
 )
 from .errors import OutputError, RecipeError
+from .side_files import atomic_write
 from .texts import one_line
 
 if TYPE_CHECKING:
@@ -170,9 +170,8 @@ def draw_samples(folder: Path, *, classes: int = 12, images: int = 8) -> Path:
     shown = np.unique(np.linspace(0, len(names) - 1, min(classes, len(names))).round().astype(int)).tolist()
     found = Shards.of(folder, manifest).first_images(shown, images)
     sheet = contact_sheet({"synthetic": [found[y] for y in shown]}, [_short(names[y]) for y in shown])
-    temporary = folder / f".{SAMPLES}.tmp"
-    sheet.save(temporary, "PNG")
-    os.replace(temporary, folder / SAMPLES)
+    with atomic_write(folder / SAMPLES) as temporary:
+        sheet.save(temporary, "PNG")
     return folder / SAMPLES
 
 
@@ -320,9 +319,8 @@ def _filled(template: str, **values: object) -> str:
 
 
 def _write(folder: Path, text: str) -> Path:
-    temporary = folder / ".README.md.tmp"
-    temporary.write_bytes(text.encode())
-    os.replace(temporary, folder / "README.md")
+    with atomic_write(folder / "README.md") as temporary:
+        temporary.write_bytes(text.encode())
     return folder / "README.md"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -11,8 +9,16 @@ from typing import Any
 
 from .captions import CaptionTable
 from .errors import ModelError
+from .integrity import check_checkpoint, way_out
+from .side_files import read_json, write_json
 
 NOTES, CAPTIONS = "mvc.json", "captions.parquet"
+KINDS = {
+    "fingerprint": str, "recipe": dict, "class_names": list, "source": dict, "base": dict, "resolution": int,
+    "native_size": list | None, "grey": bool, "training": dict, "versions": dict, "images_of_class": list | None,
+    "sha256": dict | None, "format": int,
+}  # fmt: skip
+ORIGIN = {"name", "revision", "fingerprint"}  # what is known of data set and base
 LIBRARIES = ("torch", "diffusers", "transformers", "datasets", "accelerate")
 
 
@@ -31,6 +37,7 @@ class Notes:
         training: steps done, and the last losses.
         versions: of this package and the libraries that it stands on.
         images_of_class: real images of each class that could be read; None in notes of older versions.
+        sha256: of every other file of the checkpoint; None in notes of older versions.
     """
 
     fingerprint: str
@@ -44,31 +51,38 @@ class Notes:
     training: dict[str, Any]
     versions: dict[str, str]
     images_of_class: tuple[int, ...] | None = None
+    sha256: dict[str, str] | None = None
     format: int = 1
 
     def save(self, folder: Path) -> None:
         """Written last, under its name only when whole: a folder with `mvc.json` is a finished checkpoint."""
-        temporary = folder / f".{NOTES}.tmp"
-        temporary.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(temporary, folder / NOTES)
+        write_json(folder / NOTES, asdict(self))
 
     @classmethod
     def load(cls, folder: Path) -> Notes:
+        """Raises ModelError where there are none, or they cannot be read."""
+        remedy = way_out(folder, NOTES)
         try:
-            values = json.loads((folder / NOTES).read_text(encoding="utf-8"))
-            size = values["native_size"]
-            values |= {"class_names": tuple(values["class_names"]), "native_size": tuple(size) if size else None}
-            if values["format"] == 1:
-                counts = values.pop("images_of_class", None)
-                return cls(**values, images_of_class=None if counts is None else tuple(counts))
-        except FileNotFoundError as error:
+            values = read_json(folder / NOTES, remedy, {"format": int}, ModelError)
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise ModelError(f"{folder} has no {NOTES}: it is not a checkpoint of mvc-hf finetune") from error
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ModelError(f"{folder / NOTES} cannot be read: {error!r}") from error
-        raise ModelError(f"{folder / NOTES} has format {values['format']}: made by a newer mvc-hf, update this one")
+        if values["format"] != 1:
+            raise ModelError(
+                f"{folder / NOTES} has format {values['format']}: made by a newer mvc-hf, update this one"
+            )
+        known = {name: values.get(name) for name in KINDS}
+        bad = [name for name, kind in KINDS.items() if not isinstance(known[name], kind)]
+        bad = bad or [name for name in ("source", "base") if not known[name].keys() >= ORIGIN]
+        if bad:
+            raise ModelError(f"{folder / NOTES} has no usable {bad[0]!r}: {remedy}")
+        for name in ("class_names", "native_size", "images_of_class"):
+            known[name] = None if known[name] is None else tuple(known[name])
+        return cls(**known)
 
 
 def load_captions(folder: Path, class_names: tuple[str, ...]) -> CaptionTable:
+    """The captions of a checkpoint. Raises ModelError where they are not as they were made, or cannot be used."""
+    check_checkpoint(folder, CAPTIONS.__eq__)
     return CaptionTable.load(folder / CAPTIONS, class_names)
 
 

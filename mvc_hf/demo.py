@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from importlib import resources
 from pathlib import Path
@@ -12,14 +11,18 @@ import numpy as np
 from .errors import OutputError
 from .finetune import finetune
 from .generate import Studio, generate
+from .locks import locked_folder, strangers
 from .processes import process_state
 from .progress import say
 from .quality import contact_sheet
 from .recipe import Recipe
+from .side_files import atomic_write, read_json, write_json
 from .source import Source, open_source
 
 CAPTION_COLUMN = "caption"
 PER_CLASS = 300
+MARKER, MADE_BY = "demo.json", "mvc-hf demo"  # by which the folder is known again
+LEAVES = ("checkpoint", "synthetic", "contact_sheet.png", "results.json", "real", "classifier")
 SHOWN = 6  # images of each kind and class on the contact sheet
 
 # Chosen for variety rather than looks: the more guidance, the more the images of a class resemble each other.
@@ -50,12 +53,35 @@ def demo(out: str | Path) -> Path:
 
     Returns:
         The folder of the embedded base and images.
+
+    Raises:
+        OutputError: the folder holds something else, or another command writes into it.
     """
     out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file: choose a folder")
+    with locked_folder(out):
+        _claim(out)
+        _run(out)
+    return assets()
+
+
+def _claim(out: Path) -> None:
+    """Make the folder the demo's, or find that it is."""
+    others = strangers(out, MARKER)
+    try:
+        if read_json(out / MARKER, "").get("made_by") == MADE_BY:
+            return
+        others.append(MARKER)  # somebody else's
+    except FileNotFoundError:
+        pass
+    except OutputError:  # damaged: what lies beside it tells
+        others = sorted(set(others).difference(LEAVES))
+    if others:
+        raise OutputError(f"{out} holds {others[0]!r} and is not the demo's: choose an empty or a new folder")
+    write_json(out / MARKER, {"made_by": MADE_BY})
+
+
+def _run(out: Path) -> None:
     base, real = str(assets() / "base"), str(assets() / "real.parquet")
-    out.mkdir(parents=True, exist_ok=True)
     times = {}
 
     started = time.monotonic()
@@ -79,8 +105,7 @@ def demo(out: str | Path) -> Path:
         "images": split.rows,
         "seconds_of_this_call": {stage: round(seconds, 1) for stage, seconds in times.items()},
     }
-    (out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    return assets()
+    write_json(out / "results.json", results)
 
 
 def draw_sheet(mvc: Recipe, pretrained: Recipe, out: Path) -> None:
@@ -93,7 +118,8 @@ def draw_sheet(mvc: Recipe, pretrained: Recipe, out: Path) -> None:
     for title, recipe in (("MVC", mvc), ("pretrained", pretrained)):
         images, _ = Studio.open(recipe, out / "checkpoint", state).images(labels, k)
         columns[title] = [images[i : i + SHOWN] for i in range(0, len(images), SHOWN)]
-    contact_sheet(columns, source.class_names).save(out / "contact_sheet.png")
+    with atomic_write(out / "contact_sheet.png") as temporary:
+        contact_sheet(columns, source.class_names).save(temporary, "PNG")
 
 
 def _first_images(source: Source, label: int) -> list:

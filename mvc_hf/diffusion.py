@@ -20,6 +20,7 @@ import torch
 from .errors import ModelError, RecipeError
 from .hub_pull import is_hub_id as is_hub_id
 from .hub_pull import locate
+from .integrity import CAPTIONS, check_checkpoint
 
 COMPONENTS = ("tokenizer", "text_encoder", "vae", "unet", "scheduler")
 NOTED_BY_LIBRARIES = ("transformers_version", "torch_dtype", "dtype", "architectures")
@@ -147,7 +148,8 @@ def load_base(model: str) -> Base:
         model: a folder in diffusers' layout, or a Hub id with an optional `@revision`.
 
     Raises:
-        ModelError: it is not there, is not Stable Diffusion, or has no safetensors.
+        ModelError: it is not there, is not Stable Diffusion, has no safetensors, or is a checkpoint of ours that is
+            not as it was made.
     """
     import diffusers
     import transformers
@@ -156,6 +158,7 @@ def load_base(model: str) -> Base:
     if found is None:
         raise ModelError(f"no model at {model!r}: give a folder in diffusers' layout, or a Hub id such as org/name")
     folder, name, revision = found
+    check_checkpoint(folder, lambda name: name != CAPTIONS)
     _check_layout(folder, model)
 
     def part(library, cls: str, component: str, **options):
@@ -376,6 +379,7 @@ def save_pipeline(base: Base, unet: Any, folder: Path) -> None:
     """Write a StableDiffusionInstructPix2PixPipeline that plain diffusers loads; safetensors only, no local path."""
     from diffusers import SchedulerMixin, StableDiffusionInstructPix2PixPipeline
 
+    _forget_last_call(base.tokenizer)
     scheduler: SchedulerMixin = make_scheduler(_stored_scheduler(base.folder), base.scheduler.config)
     pipeline = StableDiffusionInstructPix2PixPipeline(
         vae=base.vae, text_encoder=base.text_encoder, tokenizer=base.tokenizer, unet=unet, scheduler=scheduler,
@@ -383,7 +387,15 @@ def save_pipeline(base: Base, unet: Any, folder: Path) -> None:
     )  # fmt: skip
     with _quiet():
         pipeline.save_pretrained(folder, safe_serialization=True)
-    _forget_paths(folder.rglob("*.json"), base.name)
+    _forget_paths((file for component in COMPONENTS for file in (folder / component).glob("*.json")), base.name)
+
+
+def _forget_last_call(tokenizer: Any) -> None:
+    """A fast tokenizer keeps, and would save, how its last call padded and cut: equal runs are to make equal files."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_padding()
+        backend.no_truncation()
 
 
 def _stored_scheduler(folder: Path) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,19 @@ from .captions import MODEL, CaptionSource, CaptionTable, caption_source, captio
 from .card_parts import licence_of
 from .checkpoint import CAPTIONS, NOTES, Notes, versions
 from .diffusion import Base, check_trainable, load_base, precision, save_pipeline, training_target, widen_unet
-from .errors import OutputError, RecipeError, Stopped
+from .errors import ModelError, OutputError, RecipeError, Stopped
 from .groups import Groups
+from .integrity import damaged, described, digests_of, files_of_checkpoint
 from .interrupt import Interruption
-from .processes import on_cpu
+from .locks import locked_folder, strangers
+from .processes import agreed, on_cpu
 from .progress import bar, is_main_process, say
 from .recipe import FINETUNE, Recipe, differing, fingerprint
+from .side_files import read_json, write_json
 from .source import Source, open_for
 from .texts import some
 from .training_log import Log, Looks
-from .training_state import load_state, save_state, saved_states
+from .training_state import load_state, newest_state, notes_of, save_state, saved_states
 
 PROBE_IMAGES = 256  # images of each kind in a look at the kept-aside loss
 
@@ -54,6 +56,11 @@ def finetune(recipe: Recipe, out: str | Path) -> Notes:
     out = Path(out)
     keep_apart(recipe.dataset, out)
     _check_folder(out)
+    with locked_folder(out):
+        return _finetuned(recipe, out)
+
+
+def _finetuned(recipe: Recipe, out: Path) -> Notes:
     accelerator = accelerator_of(recipe)
     source = open_for(recipe)
     groups = Groups.of(source, recipe.group_column) if recipe.group_column else None
@@ -86,11 +93,11 @@ def finetune(recipe: Recipe, out: str | Path) -> Notes:
     if is_main_process():
         _claim(out, made_from)
     accelerator.wait_for_everyone()
-    if (out / NOTES).exists():
+    if agreed(is_main_process() and _is_finished(out)):
         say(f"{out} is finished already; nothing to do")
         return Notes.load(out)
 
-    run = Run(recipe, schedule, training_set, base, accelerator, out)
+    run = Run(recipe, schedule, training_set, base, accelerator, out, fingerprint(made_from))
     run.train()
     notes = Notes(
         fingerprint=fingerprint(made_from),
@@ -113,6 +120,7 @@ def finetune(recipe: Recipe, out: str | Path) -> Notes:
     if is_main_process():
         save_pipeline(base, run.published_unet(), out)
         table.save(out / CAPTIONS)
+        notes = replace(notes, sha256=digests_of(out, [*files_of_checkpoint(out), CAPTIONS]))
         notes.save(out)
     accelerator.wait_for_everyone()
     return notes
@@ -155,12 +163,14 @@ class Run:
     """One training run: the loop, its state on the disk, and the weights that come out."""
 
     def __init__(
-        self, recipe: Recipe, schedule: Schedule, training_set: TrainingSet, base: Base, accelerator: Any, out: Path
-    ):
+        self, recipe: Recipe, schedule: Schedule, training_set: TrainingSet, base: Base, accelerator: Any, out: Path,
+        made_from: str = "",
+    ):  # fmt: skip
         from diffusers.training_utils import EMAModel
 
         self.recipe, self.schedule, self.set, self.accelerator = recipe, schedule, training_set, accelerator
         self.scheduler, self.out, self.looks, self.step, self.loss = base.scheduler, out, Looks(), 0, math.nan
+        self.made_from = made_from  # a fingerprint, kept in the checkpoints: they can tell whose they are
         unet = widen_unet(base.unet).requires_grad_(True).train().to(accelerator.device)
         if recipe.gradient_checkpointing:
             unet.enable_gradient_checkpointing()
@@ -299,17 +309,18 @@ class Run:
             save_state(
                 self.out / "checkpoints", self.step, unet=self.accelerator.unwrap_model(self.unet), ema=self.ema,
                 optimizer=self.optimizer.optimizer, scaler=self.accelerator.scaler,
-                notes={"looks": vars(self.looks), "loss": self.loss}, keep=self.recipe.checkpoints_total_limit,
+                notes={"looks": vars(self.looks), "loss": self.loss, "made_from": self.made_from},
+                keep=self.recipe.checkpoints_total_limit,
             )  # fmt: skip
         self.accelerator.wait_for_everyone()
 
     def _resume(self) -> None:
-        states = saved_states(self.out / "checkpoints")
-        if states:
+        state = agreed(newest_state(self.out / "checkpoints") if is_main_process() else None)
+        if state:
             if self.ema is not None:
                 self.ema.to(self.accelerator.device)
             self.step, notes = load_state(
-                states[-1], unet=self.accelerator.unwrap_model(self.unet), ema=self.ema,
+                state, unet=self.accelerator.unwrap_model(self.unet), ema=self.ema,
                 optimizer=self.optimizer.optimizer, scaler=self.accelerator.scaler,
             )  # fmt: skip
             self.looks, self.loss = Looks(**notes["looks"]), notes["loss"]
@@ -387,7 +398,10 @@ def _check_folder(out: Path) -> None:
     """Refuse a folder that is not ours, before anything is spent."""
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file: choose a folder")
-    if not _marker(out).exists() and out.is_dir() and any(out.iterdir()):
+    if _marker(out).exists():
+        return
+    # A run that was killed before it had its marker has left nothing but an empty folder for it.
+    if strangers(out, "checkpoints") or strangers(out / "checkpoints", "run.json"):
         raise OutputError(f"{out} is not empty and was not made by mvc-hf finetune: choose an empty or a new folder")
 
 
@@ -398,16 +412,52 @@ def _marker(out: Path) -> Path:
 def _claim(out: Path, made_from: dict[str, Any]) -> None:
     """Make the folder ours, or find that it is; another recipe's is refused by name of the fields that differ."""
     marker = _marker(out)
-    if marker.exists():
-        theirs = json.loads(marker.read_text(encoding="utf-8"))
-        if theirs != made_from:
-            names = differing(made_from, theirs)
-            raise OutputError(f"{out} was made by another recipe; these differ: {names}; choose another folder")
-        return
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    temporary = marker.with_suffix(".tmp")
-    temporary.write_text(json.dumps(made_from, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, marker)
+    try:
+        theirs = read_json(marker, "choose another folder")
+    except FileNotFoundError:
+        theirs = None
+    except OutputError as error:
+        if not _is_known(out, fingerprint(made_from)):
+            raise
+        say(f"{str(error).rpartition(':')[0]}: it is written again")
+        theirs = None
+    if theirs is None:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        write_json(marker, made_from)
+    elif theirs != made_from:
+        names = differing(made_from, theirs)
+        raise OutputError(f"{out} was made by another recipe; these differ: {names}; choose another folder")
+
+
+def _is_known(out: Path, mine: str) -> bool:
+    """Whether a folder with an unreadable marker is ours all the same: all else in it says so, or there is nothing."""
+    states = saved_states(out / "checkpoints")
+    known = {notes_of(state).get("made_from") for state in states} - {None}
+    if (out / NOTES).exists():
+        with contextlib.suppress(ModelError):
+            known.add(Notes.load(out).fingerprint)
+    return known == {mine} or not (states or strangers(out, "checkpoints", "training_log.csv"))
+
+
+def _is_finished(out: Path) -> bool:
+    """Whether the result is there, as it was made. Where it is damaged it is written again, if it can be.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    if not (out / NOTES).exists():
+        return False
+    try:
+        bad = damaged(out, Notes.load(out).sha256 or {})
+        wrong = described(out, bad) if bad else ""
+    except ModelError:
+        wrong = f"{out / NOTES} cannot be read"
+    if not wrong:
+        return True
+    if newest_state(out / "checkpoints") is None:
+        raise OutputError(f"{wrong}, and no training checkpoint is left to write it again from: choose a new folder")
+    say(f"{wrong}: it is written again from the last training checkpoint")
+    return False
 
 
 def _say_what_is_alone(table: CaptionTable, images: LatentBank, recipe: Recipe) -> None:

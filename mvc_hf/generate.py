@@ -22,9 +22,10 @@ from .diffusion import Guidance, is_hub_id, load_base, make_scheduler, precision
 from .errors import DataError, RecipeError
 from .groups import Groups
 from .hub_pull import locate
+from .locks import locked_folder
 from .methods import Method, Mvc, Pretrained
 from .pictures import unsquare
-from .processes import process_state
+from .processes import gathered, process_state
 from .progress import bar, is_main_process, say
 from .recipe import GENERATE, Recipe
 from .shards import Split, png
@@ -61,6 +62,17 @@ def generate(
         MvcError: for anything that the user can mend; whole shards are never lost.
     """
     keep_apart(recipe.dataset, out)
+    with locked_folder(Path(out)):
+        return _generated(recipe, model, Path(out), watch, published)
+
+
+def _generated(
+    recipe: Recipe,
+    model: str | Path,
+    out: Path,
+    watch: Callable[[Split], None] | None,
+    published: Published | None,
+) -> Split:
     state = process_state()
     watch = watch if watch and is_main_process() else _nobody
     studio = Studio.open(recipe, model, state)
@@ -70,10 +82,12 @@ def generate(
     _say_what_is_missing(studio)
     with state.main_process_first():  # the first process makes the folder ours, the others find it so
         split = Split(
-            Path(out), studio.made_from, len(labels), recipe.shard_size, studio.notes.class_names, studio.provenance,
+            out, studio.made_from, len(labels), recipe.shard_size, studio.notes.class_names, studio.provenance,
             studio.counts.tolist(),
         )  # fmt: skip
-    missing = split.missing()
+    missing = gathered(split.missing(state.process_index, state.num_processes))
+    if missing and is_main_process():
+        split.reopen()
     state.wait_for_everyone()
     mine = missing[state.process_index :: state.num_processes]
     if not missing:

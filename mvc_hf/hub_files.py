@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .errors import OutputError
+from .integrity import check_folder, recorded_of_checkpoint
 from .shards import MANIFEST, read_manifest
 from .texts import brief
 
@@ -66,17 +67,18 @@ def finished(folder: Path) -> Finished:
     """What a folder publishes.
 
     Raises:
-        OutputError: it was not made by `finetune` or `generate`, is not finished, lacks a file, or holds one in the
-            place of another that is none of ours.
+        OutputError: it was not made by `finetune` or `generate`, is not finished, lacks a file, or holds one that is
+            none of ours or not as it was made.
     """
     if not folder.is_dir():
         raise OutputError(f"no folder {str(folder)!r}: give one made by mvc-hf finetune or mvc-hf generate")
     if (folder / NOTES).exists():
-        return Finished(folder, MODEL, dict(_model_files(folder)))
+        recorded = recorded_of_checkpoint(folder)
+        return _checked(Finished(folder, MODEL, dict(_model_files(folder)), recorded))
     manifest = read_manifest(folder)
     if manifest is not None and manifest.get("complete"):
         hashes = _hashes(folder, manifest)
-        return Finished(folder, DATASET, {name: own_file(folder, name) for name in hashes}, hashes)
+        return _checked(Finished(folder, DATASET, {name: own_file(folder, name) for name in hashes}, hashes))
     if manifest is not None:
         raise OutputError(f"{folder} is not finished: give its generate command again, then push")
     if (folder / "checkpoints" / "run.json").exists():
@@ -182,3 +184,9 @@ def _hashes(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
     if not hashes:
         raise _refused(folder, MANIFEST, "no list of its shards")
     return hashes
+
+
+def _checked(found: Finished) -> Finished:
+    """Raises OutputError where a file is not as it was made."""
+    check_folder(found.folder, found.sha256, "make it again by the command that made it, then push", OutputError)
+    return found

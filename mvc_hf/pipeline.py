@@ -16,6 +16,7 @@ from typing import Any
 
 from .apart import keep_apart
 from .errors import RecipeError
+from .locks import locked_folder
 from .recipe import Recipe, check_known, flag
 from .recipe_file import read_settings
 from .texts import brief, unreadable
@@ -115,6 +116,10 @@ class Pipeline:
             MvcError: for anything that the user can mend; nothing that was done is lost.
         """
         self.check()
+        with locked_folder(self.folder):
+            return self._run()
+
+    def _run(self) -> list[str]:
         hub_model, hub_dataset = self._push_targets()
         lines, published = [], None
         if not self.model:

@@ -28,6 +28,20 @@ def on_cpu() -> bool:
     return (several and not torch.accelerator.is_available()) or parse_flag_from_env("ACCELERATE_USE_CPU")
 
 
+def agreed(value: Any) -> Any:
+    """What the main process found, on all processes. All of them must call it."""
+    from accelerate.utils import broadcast_object_list
+
+    return broadcast_object_list([value])[0]
+
+
+def gathered(values: list[Any]) -> list[Any]:
+    """What each process found, sorted, on all of them. All of them must call it."""
+    from accelerate.utils import gather_object
+
+    return sorted(gather_object(values))
+
+
 class Alone:
     """Stands in for `PartialState` where this process works by itself, whatever others there are: nobody waits for it.
 

@@ -1,16 +1,18 @@
 """The synthetic data set on the disk: Parquet shards, their manifest, and resuming.
 
 Shard i holds a fixed range of rows. While it is made its rows go to a spool beside it, batch by batch; once whole
-it is written under a temporary name and renamed: a shard that is there is finished. So a killed run, started again,
-makes the missing rows and ends with the same data set.
+it is written under a temporary name, its SHA-256 is recorded, and it is renamed: a shard that is there is finished.
+So a killed run, started again, makes the missing rows and ends with the same data set; and a shard that is no longer
+what was recorded is made again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
+import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from .errors import OutputError
+from .integrity import check_folder, is_intact, seen_to_by_another, sha256
+from .locks import strangers
+from .progress import say
 from .recipe import differing, fingerprint
+from .side_files import atomic_write, read_json, write_json
 
-MANIFEST = "manifest.json"
+MANIFEST, RECORDS = "manifest.json", ".shards"
+KINDS = {
+    "format": int, "fingerprint": str, "made_from": dict, "provenance": dict | None, "rows": int, "shard_size": int,
+    "class_names": list, "images_of_class": list | None, "complete": bool,
+}  # fmt: skip
+OURS = re.compile(r"\.?train-\d+-of-\d+\.parquet(\.spool|\.tmp|\.damaged)?")
 MADE_FROM = b"mvc_hf_made_from"  # key of the metadata of a shard
 ROW_GROUP = 100  # rows that a writer holds in memory, and that a streaming reader fetches at a time
 
@@ -79,39 +90,40 @@ def png(image: Any) -> dict[str, Any]:
 
 
 class Spool:
-    """Rows of a shard that is not whole yet, as an Arrow stream: whatever arrived before a kill can be read again.
+    """Rows of a shard that is not whole yet. Whatever arrived before a kill can be read again, and nothing else can.
+
+    The file is a row of records, each a number of bytes, their digest, and the bytes: the schema first, then batches
+    in Arrow's own form. From the first record on that breaks off or was damaged, all is cut away and made again.
 
     Attributes:
         rows: how many there are.
     """
 
+    HEAD = struct.Struct("<Q16s")
+
     def __init__(self, path: Path, schema: Any):
         self.path, self.schema, self.rows = path, schema, 0
 
     def __enter__(self) -> Spool:
-        import pyarrow as pa
-
-        old = self.path.with_suffix(".old")
-        if self.path.exists():
-            os.replace(self.path, old)
-        self._file = pa.OSFile(str(self.path), "wb")
-        self._writer = pa.ipc.new_stream(self._file, self.schema)
-        for batch in self._read(old):
-            self._write(batch)
-        old.unlink(missing_ok=True)
+        self.path.touch()
+        end = 0
+        for batch, place in self._read():
+            self.rows, end = self.rows + batch.num_rows, place
+        self._file = self.path.open("r+b")
+        self._file.truncate(end)
+        self._file.seek(end)
+        if end == 0:
+            self._append(self.schema.serialize())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._writer.close()
         self._file.close()
 
     def write(self, rows: list[dict[str, Any]]) -> None:
         import pyarrow as pa
 
-        self._write(pa.RecordBatch.from_pylist(rows, schema=self.schema))
-
-    def _write(self, batch: Any) -> None:
-        self._writer.write_batch(batch)
+        batch = pa.RecordBatch.from_pylist(rows, schema=self.schema)
+        self._append(batch.serialize())
         self.rows += batch.num_rows
 
     def to_parquet(self, path: Path) -> None:
@@ -119,10 +131,11 @@ class Spool:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        self._file.flush()
         read = 0
         with pq.ParquetWriter(path, self.schema, compression="snappy") as file:
             waiting = self.schema.empty_table()
-            for batch in self._read(self.path):
+            for batch, _ in self._read():
                 read += len(batch)
                 waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch])])
                 while len(waiting) >= ROW_GROUP:
@@ -133,18 +146,36 @@ class Spool:
         if read != self.rows:  # a spool that broke off under our hands must not become a shard
             raise OutputError(f"{self.path} holds {read} of {self.rows} rows: give the same command again")
 
-    def _read(self, path: Path) -> Iterator[Any]:
-        """The whole batches of a stream that may break off anywhere; none of another recipe's."""
+    def _append(self, content: Any) -> None:
+        self._file.write(self.HEAD.pack(content.size, _digest(content)))
+        self._file.write(content)
+        self._file.flush()
+
+    def _read(self) -> Iterator[tuple[Any, int]]:
+        """The whole batches, each with the place where it ends; none of another recipe's."""
         import pyarrow as pa
 
-        try:
-            with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
-                if stream.schema.equals(self.schema, check_metadata=True):
-                    yield from stream
-        except FileNotFoundError:
-            return
-        except (pa.ArrowInvalid, OSError):
-            return  # broken off: what came before it was whole
+        with self.path.open("rb") as file:
+            for number, content in enumerate(self._records(file)):
+                if number:
+                    yield pa.ipc.read_record_batch(pa.py_buffer(content), self.schema), file.tell()
+                elif content != self.schema.serialize().to_pybytes():
+                    return
+
+    def _records(self, file: Any) -> Iterator[bytes]:
+        left = self.path.stat().st_size
+        while len(head := file.read(self.HEAD.size)) == self.HEAD.size:
+            size, digest = self.HEAD.unpack(head)
+            left -= len(head) + size
+            if left < 0 or _digest(content := file.read(size)) != digest:
+                return
+            yield content
+
+
+def _digest(content: Any) -> bytes:
+    import xxhash
+
+    return xxhash.xxh3_128(content).digest()
 
 
 @dataclass
@@ -183,9 +214,12 @@ class Split:
     def rows_of(self, shard: int) -> range:
         return range(shard * self.shard_size, min(self.rows, (shard + 1) * self.shard_size))
 
-    def missing(self) -> list[int]:
-        """The shards that have still to be made."""
-        return [shard for shard in range(self.count) if not self._is_whole(shard)]
+    def missing(self, first: int = 0, step: int = 1) -> list[int]:
+        """The shards that have still to be made, of every `step`-th one from `first` on.
+
+        Those that are damaged are among them: they are set aside until they are made again, and a line says so.
+        """
+        return [shard for shard in range(first, self.count, step) if not self._is_whole(shard)]
 
     @contextmanager
     def writer(self, shard: int) -> Iterator[Spool]:
@@ -198,19 +232,22 @@ class Split:
         own = {b"mvc_hf": self.fingerprint.encode(), MADE_FROM: made_from}
         schema = schema.with_metadata({**(schema.metadata or {}), **own})
         path = self.path(shard)
-        with Spool(path.with_name(f".{path.name}.spool"), schema) as spool:
+        with Spool(self._beside(path, "spool"), schema) as spool:
             yield spool
-        temporary = path.with_name(f".{path.name}.tmp")
-        spool.to_parquet(temporary)
-        os.replace(temporary, path)
-        spool.path.unlink()
+            with atomic_write(path) as temporary:
+                spool.to_parquet(temporary)
+                self._record(shard, sha256(temporary))
+        self._clear(shard)
+
+    def reopen(self) -> None:
+        """Take back that the data set is complete: a shard of it is missing. What is on record of the others stays."""
+        self._write_manifest({**self._header(), "complete": False, "shards": self._shards()})
 
     def finish(self) -> None:
-        """Write the manifest of a data set that has all its shards."""
-        shards = [
-            {"file": str(path.relative_to(self.folder)), "rows": len(self.rows_of(i)), "sha256": sha256(path)}
-            for i, path in enumerate(map(self.path, range(self.count)))
-        ]
+        """Write the manifest of a data set that has all its shards, as they were recorded when they were made."""
+        shards = self._shards()
+        if len(shards) < self.count:
+            raise OutputError(f"{self.folder / RECORDS} lacks a record of a shard: give the same command again")
         self._write_manifest({**self._header(), "complete": True, "shards": shards})
 
     def _header(self) -> dict[str, Any]:
@@ -227,57 +264,138 @@ class Split:
 
     def _claim(self) -> None:
         """Make the folder ours, or find that it is. A folder that is refused is left as it was."""
-        manifest = read_manifest(self.folder)
-        found = {p.name for p in self.folder.iterdir()} if self.folder.is_dir() else set()
-        if manifest is None and found - {f".{MANIFEST}.tmp"}:  # that one is ours: killed at the very start
-            raise OutputError(f"{self.folder} holds {min(found)!r} and no {MANIFEST}: choose an empty or a new folder")
+        try:
+            manifest = read_manifest(self.folder, "choose another folder")
+        except OutputError as error:
+            if not self._is_known():
+                raise
+            say(f"{str(error).rpartition(':')[0]}: its shards are of this recipe, and it is written again")
+            manifest = None
+        else:
+            found = strangers(self.folder, MANIFEST) if manifest is None else []
+            if found and not self._is_known():
+                what = f"{self.folder} holds {found[0]!r} and no {MANIFEST}"
+                raise OutputError(f"{what}: choose an empty or a new folder")
         if manifest is not None and manifest["fingerprint"] != self.fingerprint:
             names = differing(self.identity, manifest["made_from"])
             raise OutputError(
                 f"{self.folder} was made by another recipe; these differ: {names}; choose another folder"
             )
+        self._on_record = {} if manifest is None else {shard["file"]: shard["sha256"] for shard in manifest["shards"]}
         if manifest is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._write_manifest({**self._header(), "complete": False})
+            self._write_manifest({**self._header(), "complete": False, "shards": self._shards()})
         (self.folder / "data").mkdir(exist_ok=True)
+        (self.folder / RECORDS).mkdir(exist_ok=True)
+
+    def _is_known(self) -> bool:
+        """Whether a folder without a manifest that can be read is ours all the same: its shards say so."""
+        if strangers(self.folder, MANIFEST, RECORDS, "data", "README.md", "samples.png"):
+            return False
+        files = sorted((self.folder / "data").glob("*")) if (self.folder / "data").is_dir() else []
+        if any(not OURS.fullmatch(path.name) for path in files):
+            return False
+        shards = [path for path in files if path.suffix == ".parquet"]
+        found = {_fingerprint_of(path) for path in shards}
+        return self.fingerprint in found and found <= {self.fingerprint, None}  # None: damaged
 
     def _is_whole(self, shard: int) -> bool:
-        import pyarrow.parquet as pq
-
-        path = self.path(shard)
+        path, recorded = self.path(shard), self._recorded(shard)
         if not path.exists():
             return False
-        found = pq.read_metadata(path)
-        if (found.metadata or {}).get(b"mvc_hf") == self.fingerprint.encode():
-            return found.num_rows == len(self.rows_of(shard))
-        raise OutputError(f"{path} was not made by this recipe: move it away, or choose another folder")
+        if recorded and is_intact(path, recorded):
+            self._clear(shard)
+            return True
+        if _fingerprint_of(path) not in (None, self.fingerprint):
+            raise OutputError(f"{path} was not made by this recipe: move it away, or choose another folder")
+        why = "is not as it was made (its SHA-256 differs)" if recorded else "has no record of its SHA-256"
+        say(f"{path} {why}: it is made again")
+        os.replace(path, self._beside(path, "damaged"))
+        return False
+
+    # What is on record of each shard from the moment when it was finished
+
+    def _shards(self) -> list[dict[str, Any]]:
+        return [
+            {"file": self.path(i).relative_to(self.folder).as_posix(), "rows": len(self.rows_of(i)), "sha256": known}
+            for i in range(self.count)
+            if (known := self._recorded(i))
+        ]
+
+    def _recorded(self, shard: int) -> str | None:
+        """SHA-256 of a shard."""
+        path = self.path(shard)
+        try:
+            return read_json(self._record_of(path), "", {"sha256": str})["sha256"]
+        except (FileNotFoundError, NotADirectoryError, OutputError):
+            return self._on_record.get(path.relative_to(self.folder).as_posix())
+
+    def _record(self, shard: int, digest: str) -> None:
+        write_json(self._record_of(self.path(shard)), {"sha256": digest})
+
+    def _record_of(self, path: Path) -> Path:
+        return self.folder / RECORDS / f"{path.stem}.json"
+
+    def _clear(self, shard: int) -> None:
+        """Forget what a finished shard was made from."""
+        for kind in ("spool", "damaged", "tmp"):
+            self._beside(self.path(shard), kind).unlink(missing_ok=True)
+
+    @staticmethod
+    def _beside(path: Path, kind: str) -> Path:
+        return path.with_name(f".{path.name}.{kind}")
 
     def _write_manifest(self, values: dict[str, Any]) -> None:
-        temporary = self.folder / f".{MANIFEST}.tmp"
-        temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(temporary, self.folder / MANIFEST)
+        write_json(self.folder / MANIFEST, values)
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a folder; None where there is none.
+def _fingerprint_of(path: Path) -> str | None:
+    """The fingerprint that a shard carries; "" for Parquet of others, None for what is no Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return ((pq.read_metadata(path).metadata or {}).get(b"mvc_hf") or b"").decode(errors="replace")
+    except (pa.ArrowException, OSError):
+        return None
+
+
+def check_data_set(folder: Path) -> None:
+    """See that the shards of a data set in a folder are as they were made. Of folders of others nothing is on record.
 
     Raises:
-        OutputError: there is one, but not of ours.
+        OutputError: one is missing or damaged.
     """
+    if seen_to_by_another():
+        return
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if manifest["format"] == 1 and isinstance(manifest["made_from"], dict):
-            return manifest
-    except FileNotFoundError:
+        manifest = read_manifest(folder)
+    except OutputError:  # other programs have files of this name, too
+        return
+    if manifest and manifest["complete"]:
+        recorded = {shard["file"]: shard["sha256"] for shard in manifest["shards"]}
+        check_folder(folder, recorded, "give its generate command again, which makes it again", OutputError)
+
+
+def read_manifest(folder: Path, way_out: str = "give its generate command again") -> dict[str, Any] | None:
+    """The manifest of a folder; None where there is none.
+
+    Args:
+        way_out: what to do where it cannot be read; ends the message.
+
+    Raises:
+        OutputError: there is one, but not of ours, or it is damaged.
+    """
+    remedy = f"not a manifest of mvc-hf, or no longer; {way_out}"
+    try:
+        manifest = read_json(folder / MANIFEST, remedy, KINDS)
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError):
-        pass
-    raise OutputError(f"{folder / MANIFEST} is not a manifest of mvc-hf: choose another folder")
-
-
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+    shards = manifest.setdefault("shards", [])
+    named = isinstance(shards, list) and all(
+        isinstance(shard, dict) and isinstance(shard.get("file"), str) and isinstance(shard.get("sha256"), str)
+        for shard in shards
+    )
+    if manifest["format"] == 1 and named:
+        return manifest
+    raise OutputError(f"{folder / MANIFEST} is of another format: {remedy}")

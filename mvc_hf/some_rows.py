@@ -21,6 +21,7 @@ import numpy as np
 from filelock import FileLock
 
 from .caches import cache_root
+from .integrity import is_as_recorded, record
 from .parquet_files import open_parquet
 from .progress import bar
 from .recipe import fingerprint
@@ -118,12 +119,13 @@ class SomeRows:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{kind}{key and '-'}{key}.arrow"
         with FileLock(folder / "lock"):
-            if not path.exists():
+            if not is_as_recorded(path):
                 schema = self._schema if column is None else _with_features(self._schema, column)
                 temporary = path.with_name(f".{path.name}.tmp")
                 with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
                     for batch in batches():
                         stream.write_batch(batch.cast(schema))
+                record(path, temporary)
                 os.replace(temporary, path)
         return datasets.Dataset.from_file(str(path))
 

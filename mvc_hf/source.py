@@ -227,6 +227,7 @@ def _open(dataset: str, look: Look | None, follow_symlinks: bool, **options: Any
     """`look` is for those that can leave alone what is not looked at."""
     from .folders import open_folder
     from .hub_source import open_hub
+    from .shards import check_data_set
     from .tables import ParquetSource
     from .torchvision_source import TorchvisionSource
 
@@ -235,6 +236,7 @@ def _open(dataset: str, look: Look | None, follow_symlinks: bool, **options: Any
         refuse_columns(dataset, options["image_column"], options["label_column"])
         return TorchvisionSource(dataset, options["split"])
     if os.path.isdir(path):
+        check_data_set(Path(path))
         return open_folder(Path(path), look=look, follow_symlinks=follow_symlinks, **options)
     if os.path.exists(path):
         if not path.endswith(".parquet"):

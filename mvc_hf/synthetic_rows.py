@@ -6,6 +6,7 @@ Only the row's own group is read; the rest of a data set stays where it is.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SHARDS = "data/train-*.parquet"
+COUNTED = re.compile(r"train-\d+-of-\d+\.parquet")
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,17 @@ def find_row(dataset: str, number: int) -> Row:
     Raises:
         DataError: there is no such data set or row, or it is not one of ours.
     """
+    import pyarrow as pa
+
     files, opened, manifest, folder = _opened(dataset)
     if not files:
         raise DataError(f"{dataset} has no {SHARDS}: it is not a data set of mvc-hf generate")
+    _check_all_there(files, dataset)
     try:
         columns, schema = _read(files, opened, number, dataset)
-    except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
-        raise DataError(f"row {number} of {dataset} cannot be read: {reason(error)}") from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        remedy = "give its generate command again, or fetch it again"
+        raise DataError(f"row {number} of {dataset} cannot be read ({reason(error)}): {remedy}") from error
     made_from = json.loads((schema.metadata or {}).get(MADE_FROM, b"null")) or manifest.get("made_from")
     missing = [name for name in features(()) if name not in columns]
     if missing or made_from is None:
@@ -105,6 +111,15 @@ def _opened(dataset: str) -> tuple[list[str], Any, dict[str, Any], Path | None]:
     except Exception as error:  # whatever the Hub's client raises
         raise DataError(f"{dataset} cannot be read from the Hub: {reason(error)}") from error
     return files, system, manifest, None
+
+
+def _check_all_there(files: list[str], dataset: str) -> None:
+    """A row is found by counting: a missing shard would give another one. Raises DataError."""
+    names = [file.rpartition("/")[2] for file in files]
+    count = int(names[0].removesuffix(".parquet").rpartition("-")[2]) if COUNTED.fullmatch(names[0]) else 0
+    missing = [name for i in range(count) if (name := f"train-{i:05d}-of-{count:05d}.parquet") not in names]
+    if missing:
+        raise DataError(f"{dataset} lacks data/{missing[0]}: give its generate command again, or fetch it again")
 
 
 def _read(files: list[str], system: Any, number: int, dataset: str) -> tuple[dict[str, Any], Any]:

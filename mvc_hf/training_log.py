@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .progress import say
+from .side_files import atomic_write
 
 COPYING = 1.02  # a kept-aside loss this much above its best says that training has begun to copy
 
@@ -51,14 +51,21 @@ class Log:
             csv.DictWriter(file, self.COLUMNS).writerow(row)
 
     def forget_after(self, step: int) -> None:
-        kept = []
-        if self.path.exists():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.DictReader(file) if None not in row.values()]  # not one that breaks off
-                kept = [row for row in rows if int(row["step"]) <= step]
-        temporary = self.path.with_suffix(".tmp")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.COLUMNS)
-            writer.writeheader()
-            writer.writerows(kept)
-        os.replace(temporary, self.path)
+        rows = self.path.read_text(encoding="utf-8", errors="replace").splitlines() if self.path.exists() else []
+        rows = [row for row in rows if row != ",".join(self.COLUMNS)]
+        found = [row.split(",") for row in rows if self._is_whole(row.split(","))]
+        if len(rows) - len(found) > 1:  # one may be the last row of a killed run, which broke off
+            lost = len(rows) - len(found)
+            say(f"{lost} rows of {self.path} cannot be read: they are left out, and the losses in it have a gap")
+        with atomic_write(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(self.COLUMNS)
+            writer.writerows(row for row in found if int(row[0]) <= step)
+
+    def _is_whole(self, row: list[str]) -> bool:
+        """Whether `write` wrote it, to its end."""
+        try:
+            int(row[0])
+            return len(row) == len(self.COLUMNS) and len([float(value) for value in row if value]) >= 3
+        except ValueError:
+            return False

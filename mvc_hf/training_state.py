@@ -5,7 +5,6 @@ The position in the data, the learning rate and all noise are functions of the s
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -15,7 +14,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .errors import OutputError
+from .errors import MvcError, OutputError
+from .integrity import damaged, xxh3
+from .progress import say
+from .side_files import read_json, write_json
+
+STATE, DAMAGED = "state.json", ".damaged"
 
 
 def save_state(
@@ -39,11 +43,12 @@ def save_state(
         "scaler": scaler.state_dict() if scaler is not None else None,
         "notes": notes,
     }
-    (temporary / "state.json").write_text(json.dumps(values), encoding="utf-8")
+    files = {file.name: xxh3(file) for file in temporary.glob("*.safetensors")}
+    write_json(temporary / STATE, {**values, "xxh3": files}, indent=None)
     if path.exists():
         shutil.rmtree(path)
     os.replace(temporary, path)
-    for old in saved_states(folder)[:-keep]:
+    for old in [*saved_states(folder)[:-keep], *folder.glob(f".step-*{DAMAGED}")]:
         shutil.rmtree(old)
     return path
 
@@ -51,7 +56,7 @@ def save_state(
 def load_state(path: Path, *, unet: Any, ema: Any, optimizer: Any, scaler: Any) -> tuple[int, dict[str, Any]]:
     """Put everything back as it was. Returns the number of steps done and the notes."""
     try:
-        values = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        values = _read(path)
         unet.load_state_dict(_tensors(path / "unet.safetensors"))
         if ema is not None:
             averages = _tensors(path / "ema.safetensors")
@@ -66,6 +71,41 @@ def load_state(path: Path, *, unet: Any, ema: Any, optimizer: Any, scaler: Any) 
         message = f"the checkpoint {path} cannot be read ({error}): remove it to go on from the one before"
         raise OutputError(message) from error
     return values["step"], values["notes"]
+
+
+def newest_state(folder: Path) -> Path | None:
+    """The last checkpoint that is as it was written; None where there is none. Damaged ones are set aside."""
+    for path in reversed(saved_states(folder)):
+        wrong = _damage_of(path)
+        if not wrong:
+            return path
+        say(f"{wrong}: it is left out, and training goes on from the checkpoint before it, or from the start")
+        aside = path.with_name(f".{path.name}{DAMAGED}")
+        shutil.rmtree(aside, ignore_errors=True)
+        os.replace(path, aside)
+    return None
+
+
+def _damage_of(path: Path) -> str:
+    """What is wrong with a checkpoint; empty where it is as it was written."""
+    try:
+        bad = damaged(path, _read(path).get("xxh3", {}), xxh3)
+    except (MvcError, FileNotFoundError):
+        bad = [STATE]
+    return f"{path / bad[0]} is missing or damaged" if bad else ""
+
+
+def notes_of(path: Path) -> dict[str, Any]:
+    """The notes of a checkpoint; empty where they cannot be read."""
+    try:
+        return _read(path)["notes"]
+    except (MvcError, FileNotFoundError):
+        return {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    kinds = {"step": int, "optimizer": dict, "notes": dict}
+    return read_json(path / STATE, f"remove {path} to go on from the one before", kinds)
 
 
 def saved_states(folder: Path) -> list[Path]:

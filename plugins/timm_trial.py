@@ -17,7 +17,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from ..errors import MvcError
+from ..locks import locked_folder
 from ..progress import bar, be_silent
+from ..side_files import atomic_write, read_json, write_json
 
 ARMS: dict[str, tuple[str, ...]] = {
     "real alone": (),
@@ -58,7 +61,7 @@ class Trial:
             progress.update(len(jobs) - len(missing))
             for _ in _side_by_side(missing):
                 progress.update()
-        found = iter([json.loads(result.read_text())["top1"] for result, _ in jobs])
+        found = iter([_top1(result) for result, _ in jobs])
         return {arm: [next(found) for _ in self.seeds] for arm in ARMS}
 
     def _jobs(self, out: Path) -> Iterator[tuple[Path, list[str]]]:
@@ -86,9 +89,13 @@ def table(accuracies: dict[str, list[float]]) -> str:
 def _finished(result: Path, flags: Sequence[str]) -> bool:
     """Whether this very run has been made."""
     try:
-        return json.loads(result.with_suffix(".flags").read_text()) == list(flags) and result.exists()
-    except (OSError, ValueError):
+        return json.loads(result.with_suffix(".flags").read_text()) == list(flags) and _top1(result) is not None
+    except (OSError, ValueError, MvcError):
         return False
+
+
+def _top1(result: Path) -> float:
+    return read_json(result, "give the same command again", {"top1": float})["top1"]
 
 
 def _side_by_side(jobs: Sequence[Sequence[str]]) -> Iterator[None]:
@@ -119,7 +126,8 @@ def _train(flags: list[str]) -> None:
 
     train(small_train.__file__, flags)
     result = Path(flags[flags.index("--output") + 1])
-    result.with_suffix(".flags").write_text(json.dumps(flags) + "\n", encoding="utf-8")
+    with atomic_write(result.with_suffix(".flags")) as temporary:
+        temporary.write_text(json.dumps(flags) + "\n", encoding="utf-8")
 
 
 def _results(accuracies: dict[str, list[float]], trial: Trial) -> dict[str, Any]:
@@ -145,6 +153,11 @@ def demo_trial(out: Path, real: Path, test: Path) -> dict[str, list[float]]:
     Returns:
         Top-1 accuracy on the test images, %, of every arm, seed by seed.
     """
+    with locked_folder(out):
+        return _demo_trial(out, real, test)
+
+
+def _demo_trial(out: Path, real: Path, test: Path) -> dict[str, list[float]]:
     folder = out / "real"
     folder.mkdir(exist_ok=True)
     for file, split in ((real, "train"), (test, "test")):
@@ -167,7 +180,7 @@ def demo_trial(out: Path, real: Path, test: Path) -> dict[str, list[float]]:
     started = time.monotonic()
     found = trial.run(out / "classifier")
     summary = out / "results.json"
-    known = json.loads(summary.read_text(encoding="utf-8"))
+    known = read_json(summary, "give the same command again", {"seconds_of_this_call": dict})
     known["seconds_of_this_call"]["classifier"] = round(time.monotonic() - started, 1)
-    summary.write_text(json.dumps(known | {"classifier": _results(found, trial)}, indent=2) + "\n", encoding="utf-8")
+    write_json(summary, known | {"classifier": _results(found, trial)})
     return found

@@ -167,6 +167,7 @@ def test_notes_of_older_versions(uneven, checkpoint, tiny_base, tmp_path):
     old = shutil.copytree(checkpoint, tmp_path / "old")
     notes = json.loads((old / "mvc.json").read_text())
     del notes["images_of_class"]
+    del notes["seal"]
     (old / "mvc.json").write_text(json.dumps(notes))
     recipe = recipe_of(uneven, method="pretrained", base=str(tiny_base), total=10, balance=True)
     with pytest.raises(RecipeError, match="give --dataset"):

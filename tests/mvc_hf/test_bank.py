@@ -5,10 +5,11 @@ import pytest
 import tiny
 import torch
 
-from mvc_hf import bank
 from mvc_hf.bank import LatentBank, TextBank
+from mvc_hf.caches import cache_root
 from mvc_hf.captions import CaptionTable, caption_source
 from mvc_hf.diffusion import load_base
+from mvc_hf.encoded import CHUNK
 from mvc_hf.errors import DataError
 from mvc_hf.pictures import square, to_rgb
 from mvc_hf.source import open_source
@@ -78,7 +79,7 @@ def test_killed_run_goes_on_where_it_was(tmp_path, base, monkeypatch):
     counted = []
     monkeypatch.setattr(type(base), "encode_images", lambda s, p: counted.append(len(p)) or encode(s, p))
     resumed = latents(source, base)
-    assert sum(counted) == 160 - bank.CHUNK - 1  # the first chunk is kept; of the rest one image is broken
+    assert sum(counted) == 160 - CHUNK - 1  # the first chunk is kept; of the rest one image is broken
     assert torch.equal(resumed.moments, whole.moments)
     assert (resumed.labels == whole.labels).all() and (resumed.labels == -1).sum() == 2
 
@@ -124,7 +125,7 @@ def test_grey_and_sizes_are_noticed(tmp_path, base):
 
 def test_memory_is_mapped_not_read(photos, base):
     text = TextBank.build(caption_source("template").table(open_source(str(photos))), base)
-    cached = next(bank.cache_root().glob("text-*/array.npy"))
+    cached = next(cache_root().glob("text-*/array.npy"))
     assert isinstance(np.load(cached, mmap_mode="r"), np.memmap)
     before = text.embeddings[0, 0, 0].item()
     np.lib.format.open_memmap(cached, "r+")[0, 0, 0] = before + 1  # seen through the map: nothing was copied
@@ -133,7 +134,7 @@ def test_memory_is_mapped_not_read(photos, base):
 
 def test_cache_names_only_fingerprints(photos, base):
     latents(open_source(str(photos)), base)
-    for state in bank.cache_root().rglob("state.json"):
+    for state in cache_root().rglob("state.json"):
         assert str(photos) not in state.read_text()
         assert json.loads(state.read_text())["rows"] == 27
 

@@ -1,6 +1,5 @@
 """Cards: whatever classes are called, the metadata says it verbatim and the text only shows it."""
 
-import json
 import re
 import tempfile
 from importlib import resources
@@ -30,6 +29,7 @@ from mvc_hf.card_parts import LICENSES, Licence, Origin, markdown, publishable, 
 from mvc_hf.checkpoint import CAPTIONS, Notes
 from mvc_hf.errors import MvcError, OutputError, RecipeError
 from mvc_hf.shards import Split, png
+from mvc_hf.side_files import read_json, write_json
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WORSE = [
@@ -101,7 +101,7 @@ def synthetic(folder, names=("apple", "pear"), rows=None, *, provenance=None, sh
     split.finish()
     if provenance is not None:
         path = folder / "manifest.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"provenance": provenance}))
+        write_json(path, read_json(path, "") | {"provenance": provenance})
     return folder
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mvc_hf.errors import OutputError
-from mvc_hf.shards import ROW_GROUP, Split, features, png, read_manifest
+from mvc_hf.shards import RECORDS, ROW_GROUP, Split, check_data_set, features, png, read_manifest
 
 NAMES = ("T-shirt/top", 'a: "b" #c', "🙂\n- x")
 
@@ -93,7 +93,7 @@ def test_killed_run_goes_on_and_ends_the_same(tmp_path, lost):
     again = split(tmp_path / "broken")
     assert again.missing() == [0, 2]
     with pytest.raises(KeyboardInterrupt), again.writer(0) as spool:
-        assert spool.rows == {0: 3, 1: 3, 100: 2, 10**6: 0}[lost]
+        assert spool.rows == {0: 3, 1: 2, 100: 2, 10**6: 0}[lost]
         raise KeyboardInterrupt
     fill(again)
     assert content(tmp_path / "whole") == content(tmp_path / "broken")
@@ -185,3 +185,143 @@ def test_spool_that_breaks_off_under_our_hands_never_becomes_a_shard(tmp_path):
         spool.write([row(1)])
         spool.rows += 1  # as if a third row had been written and lost
     assert made.missing() == [0, 1, 2]
+
+
+def finished(folder, **identity):
+    made = split(folder, **identity)
+    fill(made)
+    made.finish()
+    return made
+
+
+def flip(path, at=None):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 if at is None else at] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+@pytest.mark.parametrize("harm", [flip, lambda p: os.truncate(p, 99), lambda p: p.write_bytes(b""), os.unlink])
+def test_damaged_shards_are_made_again_and_never_vouched_for(tmp_path, harm, complete, capsys):
+    whole, made = finished(tmp_path / "whole"), split(tmp_path / "out")
+    fill(made, only=[0, 1])
+    if complete:
+        fill(made)
+        made.finish()
+    harm(made.path(1))
+    again = split(tmp_path / "out")
+    assert again.missing() == ([1] if complete else [1, 2])
+    assert ("train-00001-of-00003.parquet is not as it was made" in capsys.readouterr().err) == (harm != os.unlink)
+    again.reopen()
+    assert read_manifest(tmp_path / "out")["complete"] is False
+    fill(split(tmp_path / "out"))
+    again = split(tmp_path / "out")
+    again.finish()
+    assert read_manifest(tmp_path / "out")["shards"] == read_manifest(tmp_path / "whole")["shards"]
+    assert content(tmp_path / "out") == content(whole.folder)
+    assert {p.name for p in (tmp_path / "out" / "data").iterdir()} == {again.path(i).name for i in range(3)}
+
+
+def test_shards_of_a_folder_without_records_go_by_the_manifest(tmp_path):
+    made = finished(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / RECORDS)
+    assert split(tmp_path / "out").missing() == []
+    flip(made.path(2))
+    assert split(tmp_path / "out").missing() == [2]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\x00", b"[]", b"{}"])
+def test_records_that_cannot_be_read(tmp_path, damage):
+    made = finished(tmp_path / "out")
+    for record in (tmp_path / "out" / RECORDS).iterdir():
+        record.write_bytes(damage)
+    assert split(tmp_path / "out").missing() == []  # the manifest knows them, too
+    (tmp_path / "out" / "manifest.json").unlink()
+    assert split(tmp_path / "out").missing() == [0, 1, 2]  # nobody does
+    fill(made)
+    made.finish()
+    assert len(content(tmp_path / "out")["label"]) == 10
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff\x00", b"[]", b'{"format": 1, "made_from": []}', None])
+def test_manifest_that_is_damaged_or_gone_is_written_again_where_the_shards_are_ours(tmp_path, damage, capsys):
+    made = finished(tmp_path / "out")
+    before = read_manifest(tmp_path / "out")
+    path = tmp_path / "out" / "manifest.json"
+    path.unlink() if damage is None else path.write_bytes(damage)
+    made = split(tmp_path / "out")
+    assert made.missing() == []
+    made.finish()
+    assert read_manifest(tmp_path / "out") == before
+    assert damage is None or "its shards are of this recipe, and it is written again" in capsys.readouterr().err
+
+
+def test_damaged_manifest_over_the_shards_of_another_recipe(tmp_path):
+    finished(tmp_path / "out", fine=1)
+    (tmp_path / "out" / "manifest.json").write_bytes(b"")
+    with pytest.raises(OutputError, match=r"manifest\.json is empty: .*choose another folder"):
+        split(tmp_path / "out")
+    (tmp_path / "out" / "manifest.json").unlink()
+    with pytest.raises(OutputError, match=r"holds '.*' and no manifest\.json"):
+        split(tmp_path / "out")
+
+
+@pytest.mark.parametrize("at", range(0, 100, 9))
+def test_a_spool_is_believed_up_to_the_first_damaged_byte(tmp_path, at):
+    whole, made = finished(tmp_path / "whole"), split(tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt), made.writer(0) as spool:
+        for i in range(3):
+            spool.write([row(i)])
+        raise KeyboardInterrupt
+    flip(spool.path, spool.path.stat().st_size * at // 100)
+    fill(made)
+    made.finish()
+    assert content(tmp_path / "out") == content(whole.folder)
+    assert read_manifest(tmp_path / "out")["shards"] == read_manifest(tmp_path / "whole")["shards"]
+
+
+def test_killed_between_any_two_changes_of_the_folder(tmp_path, monkeypatch):
+    """Every state that the folder passes through is one that the same command goes on from."""
+    changes, limit = [], [0]
+
+    def counted(function):
+        def change(*arguments, **options):
+            changes.append(function)
+            if len(changes) > limit[0]:
+                raise KeyboardInterrupt
+            return function(*arguments, **options)
+
+        return change
+
+    finished(tmp_path / "whole")
+    for module, name in ((os, "replace"), (os, "mkdir"), (os, "unlink"), (os, "truncate"), (os, "fsync")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
+    done, number = False, 0
+    while not done:
+        out = tmp_path / f"out-{number}"
+        changes.clear()
+        limit[0] = number
+        try:
+            finished(out)
+            done = True
+        except KeyboardInterrupt:
+            limit[0] = 10**9
+            finished(out)
+        assert read_manifest(out)["shards"] == read_manifest(tmp_path / "whole")["shards"]
+        assert not list((out / "data").glob(".*"))
+        number += 1
+    assert number > 15
+
+
+def test_a_damaged_data_set_is_not_trained_on(tmp_path):
+    made = finished(tmp_path / "out")
+    check_data_set(tmp_path / "out")
+    flip(made.path(0))
+    with pytest.raises(OutputError, match=r"00000-of-00003\.parquet is not as it was made.*generate command again"):
+        check_data_set(tmp_path / "out")
+
+
+def test_folders_of_others_are_no_business_of_ours(tmp_path):
+    check_data_set(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"name": "a web page"}')
+    check_data_set(tmp_path)
