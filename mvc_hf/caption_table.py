@@ -231,11 +231,12 @@ def _origin(metadata: dict[bytes, bytes] | None) -> dict[str, Any] | None:
 
 
 def _labels(values: list[Any], class_names: Sequence[str] | None, name: str) -> list[int]:
-    known = {normal(n): y for y, n in enumerate(class_names or ())}
-    limit = len(known) if class_names is not None else 2**31
+    names = list(enumerate(class_names or ()))
+    known = {normal(n): y for y, n in names} | {n: y for y, n in names}
+    limit = len(names) if class_names is not None else 2**31
     labels = []
     for at, value in enumerate(values):
-        label = known.get(normal(value), value) if isinstance(value, str) else value
+        label = known.get(value, known.get(normal(value), value)) if isinstance(value, str) else value
         if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < limit:
             wanted = "a whole number from 0" if class_names is None else f"0..{limit - 1} or the name of a class"
             raise DataError(f"row {at} of {name}: label is {value!r}; it must be {wanted}")

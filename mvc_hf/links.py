@@ -31,12 +31,13 @@ class Links:
     def check(self, path: str | Path) -> None:
         """Raises DataError where a path below `root` is, or lies behind, a link that may not be followed."""
         if not self._is_inside(path) and not (self.follow and not self._is_pulled):
-            shown = one_line(os.path.relpath(path, self.root))
-            cure = "put there what it leads to" if self._is_pulled else (
-                "put there what it leads to, or say --follow-symlinks (timm: --aug-follow-symlinks) if it is your own"
-            )  # fmt: skip
-            kind = "which came from the Hub, " if self._is_pulled else ""
-            raise DataError(f"{shown!r} in {self.root.resolve().name!r}, {kind}is a link that leads out of it: {cure}")
+            shown, folder = one_line(os.path.relpath(path, self.root)), one_line(self.root.resolve().name)
+            origin, own = ", which came from the Hub,", ""
+            if not self._is_pulled:
+                origin, own = "", ", or say --follow-symlinks (timm: --aug-follow-symlinks) if it is your own"
+            raise DataError(
+                f"{shown!r} in {folder!r}{origin} is a link that leads out of it: put there what it leads to{own}"
+            )
 
     def _is_inside(self, path: str | Path) -> bool:
         real = Path(os.path.realpath(path))

@@ -59,7 +59,7 @@ class Listing:
 
     def pictures(self, class_name: str) -> list[str]:
         """Paths of the pictures of a class below `root`, with forward slashes, in the order of their names."""
-        return sorted(self._pictures(self.root / class_name, class_name, ()), key=normal_order)
+        return sorted(self._pictures(self.root / class_name, class_name), key=normal_order)
 
     def has_pictures(self, class_name: str) -> bool:
         return next(self._pictures(self.root / class_name, class_name), None) is not None

@@ -40,7 +40,7 @@ KINDS = ("picture", "relative", "chain", "class", "split", "parquet", "data")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_link_that_leads_out_needs_the_word_of_the_user(places, kind):
     linked(kind, *places)
-    refused(places[0], r"in 'pets', is a link that leads out of it: .*--follow-symlinks")
+    refused(places[0], r"in 'pets' is a link that leads out of it: .*--follow-symlinks")
     source = open_source(str(places[0]), follow_symlinks=True)
     assert values(source) and len(source) in (1, 5)
 

@@ -94,6 +94,14 @@ def test_files_that_are_not_read_are_counted_by_their_endings(pets, capsys, monk
     ]
 
 
+def test_heic_is_a_picture_where_pillow_heif_is_installed(pets, capsys):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.from_pillow(picture(9, "RGB").resize((64, 64))).save(pets / "cats" / "0.HEIC")
+    source = open_source(str(pets))
+    assert source.describe_row(0) == "cats/0.HEIC" and source.image(0).size == (64, 64)
+    assert not notes(capsys)
+
+
 def test_many_endings_make_one_line(pets, capsys):
     for i in range(30):
         (pets / "cats" / f"x.e{i:02}").touch()

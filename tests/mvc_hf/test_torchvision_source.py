@@ -65,9 +65,15 @@ def test_bad_torchvision(little, monkeypatch):
     monkeypatch.setattr(little, "targets", (0, 1, 2, 3))
     refused("torchvision:Little", "whole numbers from 0 to 2")
     monkeypatch.setattr(little, "targets", (0, 1, 1, 1))
-    refused("torchvision:Little", "1 of 3 classes without any image: 'crane, hoist'")
     monkeypatch.setattr(little, "classes", ("a", "b", "b"))
     refused("torchvision:Little", "several classes named 'b'")
+
+
+def test_a_name_without_images_stays(little, monkeypatch, capsys):
+    """EMNIST has one that it calls N/A, for instance."""
+    monkeypatch.setattr(little, "targets", (0, 1, 1, 1))
+    assert open_source("torchvision:Little").used.tolist() == [True, True, False]
+    assert "1 of 3 classes without any image: 'crane, hoist'; they get none" in capsys.readouterr().err
 
 
 def test_torchvision_without_a_list_of_labels(little, monkeypatch):
