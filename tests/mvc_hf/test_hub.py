@@ -82,7 +82,8 @@ def checkpoint(tmp_path_factory):
     (folder / "checkpoints" / "run.json").write_text("{}")
     (folder / "checkpoints" / "step-00000001" / "unet.safetensors").write_bytes(b"state")
     (folder / "training_log.csv").write_text("step,loss\n")
-    (folder / ".mvc.json.tmp").write_text("{}")
+    for name in (".mvc.json.tmp", ".mvc-hf.lock", ".mvc-hf.holder.json"):
+        (folder / name).write_text("{}")
     CaptionTable([0, 1, 2], ["a cat", "a dog", "a smile"], [0, 1, 2]).save(folder / CAPTIONS)
     known = {"name": "org/base", "revision": "a" * 40, "fingerprint": "f"}
     Notes("f" * 32, {"coarse": 2, "fine": 8}, NAMES, {**known, "images": 3}, known, 16, (16, 16), False,

@@ -61,6 +61,13 @@ def test_a_lock_that_is_let_go_soon_is_waited_for(holder, tmp_path, monkeypatch)
         assert holder.wait() == -signal.SIGKILL
 
 
+def test_what_a_lock_file_holds_does_not_matter(tmp_path):
+    (tmp_path / locks.LOCK.format(locks.FOLDER)).write_bytes(b"\x00\xff garbage")
+    with locked_folder(tmp_path):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
 def test_nothing_is_left_of_the_lock(tmp_path):
     with locked_folder(tmp_path / "out"):
         (tmp_path / "out" / "result").touch()
