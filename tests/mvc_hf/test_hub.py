@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import pytest
 from hub_store import File
@@ -20,6 +21,7 @@ from PIL import Image
 from mvc_hf import hub
 from mvc_hf.checkpoint import CAPTIONS, Notes
 from mvc_hf.errors import MvcError, OutputError
+from mvc_hf.integrity import digests_of, files_of_checkpoint
 from mvc_hf.shards import Split, png
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the client's own making
@@ -585,7 +587,20 @@ def test_damaged_files_are_not_published(remote, made, tmp_path):
     refused("is not as it was made", bad, "ann/set")
     (bad / SHARDS[2]).unlink()
     refused("lacks data/train-00002", bad, "ann/set")
-    assert shards(remote) == [] and not remote.calls("commit")
+    assert not remote.calls("create") and not remote.calls("commit")  # found before anything is sent
+
+
+def test_a_damaged_checkpoint_is_not_published(remote, checkpoint, tmp_path):
+    bad, weights = tmp_path / "bad", "unet/diffusion_pytorch_model.safetensors"
+    shutil.copytree(checkpoint, bad)
+    recorded = digests_of(bad, [*files_of_checkpoint(bad), CAPTIONS])
+    replace(Notes.load(bad), sha256=recorded).save(bad)
+    os.truncate(bad / weights, 5000)
+    refused(f"{weights} is not as it was made", bad, "ann/model")
+    assert not remote.calls("create") and not remote.calls("commit")
+    shutil.copy(checkpoint / weights, bad / weights)
+    hub.push_folder(bad, "ann/model")
+    assert remote.calls("commit")
 
 
 def test_a_card_that_the_hub_does_not_take(remote, made, tmp_path):
