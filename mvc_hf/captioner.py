@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 
 from .caches import cache_root
 from .caption_models import CaptionModel, Weights, draws_of, precision_on
@@ -31,6 +30,7 @@ from .caption_table import CaptionTable, with_prefix
 from .captions import MODEL
 from .errors import DataError, MvcError, OutputError, Stopped
 from .interrupt import Interruption
+from .locks import waiting_lock
 from .processes import process_state
 from .progress import bar, say
 from .recipe import Recipe, fingerprint
@@ -95,7 +95,7 @@ class ModelCaptions:
         pieces = Pieces(cache_root() / f"captions-{key}", len(source.rows), self.captions_per_image)
         with contextlib.ExitStack() as held:
             if state.is_main_process:  # another run of the same captions waits, and then finds them made
-                held.enter_context(FileLock(pieces.folder / "lock"))
+                held.enter_context(waiting_lock(pieces.folder / "lock"))
             state.wait_for_everyone()
             missing = pieces.missing()
             state.wait_for_everyone()  # all have to look before the first one writes

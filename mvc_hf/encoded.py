@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from filelock import FileLock
 
 from .caches import cache_root
 from .errors import MvcError
 from .integrity import is_intact, seen_to_by_another
+from .locks import waiting_lock
 from .progress import bar, say
 from .recipe import fingerprint
 from .side_files import read_json, write_json
@@ -49,7 +49,7 @@ def encoded_once(
     folder = cache_root() / f"{kind}-{fingerprint({**made_from, 'shape': shape})}"
     folder.mkdir(parents=True, exist_ok=True)
     entry = _Entry(kind, folder, shape)
-    with FileLock(folder / "lock"):
+    with waiting_lock(folder / "lock"):
         notes = entry.complete(encode, seen)
         return np.load(entry.array, mmap_mode="r"), notes
 

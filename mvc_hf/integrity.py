@@ -22,6 +22,7 @@ from .side_files import read_json, write_json
 
 NOTES, CAPTIONS = "mvc.json", "captions.parquet"  # as in checkpoint.py, which is slow to import
 COMPONENTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+PARTS = (".json", ".safetensors", ".txt")
 BLOCK = 1 << 20
 WORTH_REMEMBERING = 32 << 20  # bytes; smaller files are read again faster than looked up
 SAME_MOMENT = 10**8  # nanoseconds in which a file may change twice and bear the same time
@@ -117,7 +118,7 @@ def _note_of(path: Path) -> Path:
 
 def files_of_checkpoint(folder: Path) -> list[str]:
     """The names of the files that make a checkpoint what it is, without its notes."""
-    parts = [path for component in COMPONENTS for path in (folder / component).glob("*") if path.is_file()]
+    parts = [path for component in COMPONENTS for path in (folder / component).glob("*") if path.suffix in PARTS]
     return sorted(path.relative_to(folder).as_posix() for path in (*parts, folder / "model_index.json"))
 
 

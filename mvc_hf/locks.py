@@ -42,6 +42,21 @@ def locked_file(path: Path) -> contextlib.AbstractContextManager[None]:
     return _locked(path.absolute().parent, path.name, path)
 
 
+@contextlib.contextmanager
+def waiting_lock(path: Path) -> Iterator[None]:
+    """Let one process after the other work on an entry of the cache. One that can only be read needs no lock."""
+    lock = FileLock(path, **_NO_OTHER_KIND)
+    try:
+        lock.acquire()
+    except (NotImplementedError, OSError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def strangers(folder: Path, *known: str) -> list[str]:
     """What lies in a folder besides what is known by name. What a lock or a killed write leaves is no stranger."""
     ours = {*known, *(f".{name}.tmp" for name in known), LOCK.format(FOLDER), HOLDER.format(FOLDER)}

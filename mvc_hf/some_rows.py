@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock
 
 from .caches import cache_root
 from .integrity import is_as_recorded, record
+from .locks import waiting_lock
 from .parquet_files import open_parquet
 from .progress import bar
 from .recipe import fingerprint
@@ -118,7 +118,7 @@ class SomeRows:
         folder = cache_root() / f"rows-{fingerprint(made_from)}"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{kind}{key and '-'}{key}.arrow"
-        with FileLock(folder / "lock"):
+        with waiting_lock(folder / "lock"):
             if not is_as_recorded(path):
                 schema = self._schema if column is None else _with_features(self._schema, column)
                 temporary = path.with_name(f".{path.name}.tmp")

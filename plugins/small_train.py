@@ -16,6 +16,8 @@ from timm.models import create_model
 from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
 
+from mvc_hf.side_files import write_json
+
 parser = argparse.ArgumentParser(description="Train a small classifier, and write its accuracy")
 parser.add_argument("data_dir", help="cache folder of the data set")
 parser.add_argument("--dataset", required=True, help="as in timm's train.py, with the splits train and test")
@@ -73,7 +75,7 @@ def main():
             updates += 1
             scheduler.step_update(updates)
     result = {"top1": _accuracy(model, test_loader), "updates": updates, "seed": args.seed}
-    Path(args.output).write_text(json.dumps(result) + "\n", encoding="utf-8")
+    write_json(Path(args.output), result)
 
 
 @torch.inference_mode()

@@ -114,6 +114,7 @@ def test_bad_input(capsys, monkeypatch, tmp_path, photos, arguments, code, says)
         (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "the disk is full (/x/y)"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "/x/y"), "Permission denied (/x/y)"),
+        (EOFError("No data left in file"), "a file ends before its end (No data left in file)"),
         (KeyboardInterrupt(), "stopped; the same command goes on where it was"),
         (Stopped("stopped at step 5"), "stopped at step 5"),
     ],

@@ -341,8 +341,10 @@ def test_a_piece_that_broke_off_is_made_again(photos, blip2):
     source = open_source(str(photos))
     whole = contents(captions(source, blip2))
     (piece,) = cache_root().glob("captions-*/*.json")
-    for damage in ("", '{"number": 0', "[]", "{}"):
-        piece.write_text(damage)
+    written = piece.read_bytes()
+    flipped = written[:-60] + bytes([written[-60] ^ 1]) + written[-59:]
+    for damage in (b"", b'{"number": 0', b"[]", b"{}", b"\xff\x00", flipped):
+        piece.write_bytes(damage)
         assert contents(captions(source, blip2)) == whole
 
 

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from mvc_hf import demo as module
+from mvc_hf import locks
 from mvc_hf.demo import assets, demo
 from mvc_hf.diffusion import load_base
+from mvc_hf.errors import OutputError
 
 
 def images_of(name):
@@ -62,3 +64,32 @@ def test_a_short_run_leaves_everything_and_goes_on(tmp_path, monkeypatch):
     assert len(found) == 20 and found[0]["image"].size == (28, 28) and found[0]["image"].mode == "L"
     demo(tmp_path / "demo")
     assert first == {p: p.stat().st_mtime_ns for p in (tmp_path / "demo").rglob("*.parquet")}
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "checkpoint", "results.json", "demo.json"])
+def test_a_folder_that_is_not_the_demos_is_refused(tmp_path, name):
+    (tmp_path / name).write_text('{"made_by": "me"}')
+    with pytest.raises(OutputError, match=f"holds '{name}' and is not the demo's"):
+        demo(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\x00", b"[]"])
+def test_the_demo_knows_its_folder_again_without_its_marker(tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(module, "_run", lambda out: (out / "checkpoint").mkdir(exist_ok=True))
+    demo(tmp_path / "out")
+    (tmp_path / "out" / "demo.json").write_bytes(damage)
+    demo(tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checkpoint", "demo.json"]
+
+
+def test_a_second_demo_in_the_same_folder_is_told_of_the_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
+    with locks.locked_folder(tmp_path), pytest.raises(OutputError, match="another mvc-hf"):
+        demo(tmp_path)
+
+
+def test_a_demo_into_a_file(tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(OutputError, match="is a file: choose a folder"):
+        demo(tmp_path / "out")

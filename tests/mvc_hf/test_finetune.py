@@ -10,9 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from mvc_hf import finetune as module
+from mvc_hf import locks
 from mvc_hf.checkpoint import Notes, load_captions
 from mvc_hf.errors import DataError, OutputError, RecipeError, Stopped
 from mvc_hf.finetune import Schedule, finetune
+from mvc_hf.locks import locked_folder
 from mvc_hf.recipe import Recipe
 from mvc_hf.training_log import Looks
 
@@ -259,3 +261,45 @@ def test_damaged_checkpoint_is_left_out_and_the_run_ends_the_same(recipe, whole,
     assert "step-00000009/ema.safetensors is missing or damaged" in said and "going on from step 8 of 9" in said
     assert_same_run(whole, tmp_path / "out")
     assert not list((tmp_path / "out/checkpoints").glob(".*"))  # what was set aside has gone
+
+
+@pytest.mark.parametrize("left", [(), ("checkpoints",), ("checkpoints", "checkpoints/.run.json.tmp", ".mvc-hf.lock")])
+def test_a_folder_of_a_run_killed_before_its_first_note_is_taken_up_again(recipe, tmp_path, left):
+    (tmp_path / "out").mkdir()
+    for name in left:
+        (tmp_path / "out" / name).touch() if "." in name else (tmp_path / "out" / name).mkdir()
+    finetune(change(recipe, max_train_steps=1), tmp_path / "out")
+    assert (tmp_path / "out" / "mvc.json").exists() and not list((tmp_path / "out").glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["checkpoints/notes.txt", "checkpoints/run.yaml", "run.json", "checkpoint"])
+def test_a_folder_with_something_else_beside_that_is_refused(recipe, tmp_path, name):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(OutputError, match="was not made by mvc-hf"):
+        finetune(recipe, tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"step": 1'])
+def test_marker_of_something_else(recipe, tmp_path, text):
+    """Nothing beside it vouches for us, and something does not."""
+    (tmp_path / "checkpoints" / "step-00000001").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "run.json").write_text(text)
+    with pytest.raises(OutputError, match=r"run\.json .*: choose another folder"):
+        finetune(recipe, tmp_path)
+    assert (tmp_path / "checkpoints" / "run.json").read_text() == text
+
+
+def test_a_second_run_in_the_same_folder_is_told_of_the_first(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
+    with locked_folder(tmp_path / "out"), pytest.raises(OutputError, match=r"another mvc-hf \(process "):
+        finetune(recipe, tmp_path / "out")
+
+
+def test_equal_runs_make_equal_files_whatever_the_caches_hold(recipe, whole, tmp_path, monkeypatch):
+    monkeypatch.setenv("MVC_HF_CACHE", str(tmp_path / "other"))
+    finetune(recipe, tmp_path / "cold")
+    finetune(recipe, tmp_path / "warm")
+    digests = [Notes.load(out).sha256 for out in (whole, tmp_path / "cold", tmp_path / "warm")]
+    assert digests[0] == digests[1] == digests[2] and len(digests[0]) > 8

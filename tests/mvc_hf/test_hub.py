@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import pytest
 from hub_store import File
@@ -20,6 +21,7 @@ from PIL import Image
 from mvc_hf import hub
 from mvc_hf.checkpoint import CAPTIONS, Notes
 from mvc_hf.errors import MvcError, OutputError
+from mvc_hf.integrity import digests_of, files_of_checkpoint
 from mvc_hf.shards import Split, png
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the client's own making
@@ -82,7 +84,8 @@ def checkpoint(tmp_path_factory):
     (folder / "checkpoints" / "run.json").write_text("{}")
     (folder / "checkpoints" / "step-00000001" / "unet.safetensors").write_bytes(b"state")
     (folder / "training_log.csv").write_text("step,loss\n")
-    (folder / ".mvc.json.tmp").write_text("{}")
+    for name in (".mvc.json.tmp", ".mvc-hf.lock", ".mvc-hf.holder.json"):
+        (folder / name).write_text("{}")
     CaptionTable([0, 1, 2], ["a cat", "a dog", "a smile"], [0, 1, 2]).save(folder / CAPTIONS)
     known = {"name": "org/base", "revision": "a" * 40, "fingerprint": "f"}
     Notes("f" * 32, {"coarse": 2, "fine": 8}, NAMES, {**known, "images": 3}, known, 16, (16, 16), False,
@@ -585,6 +588,20 @@ def test_damaged_files_are_not_published(remote, made, tmp_path):
     (bad / SHARDS[2]).unlink()
     refused("lacks data/train-00002", bad, "ann/set")
     assert not remote.repos and not remote.calls("upload")
+    assert not remote.calls("create") and not remote.calls("commit")  # found before anything is sent
+
+
+def test_a_damaged_checkpoint_is_not_published(remote, checkpoint, tmp_path):
+    bad, weights = tmp_path / "bad", "unet/diffusion_pytorch_model.safetensors"
+    shutil.copytree(checkpoint, bad)
+    recorded = digests_of(bad, [*files_of_checkpoint(bad), CAPTIONS])
+    replace(Notes.load(bad), sha256=recorded).save(bad)
+    os.truncate(bad / weights, 5000)
+    refused(f"{weights} is not as it was made", bad, "ann/model")
+    assert not remote.calls("create") and not remote.calls("commit")
+    shutil.copy(checkpoint / weights, bad / weights)
+    hub.push_folder(bad, "ann/model")
+    assert remote.calls("commit")
 
 
 def test_a_card_that_the_hub_does_not_take(remote, made, tmp_path):

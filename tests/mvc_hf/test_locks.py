@@ -5,13 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import filelock
 import pytest
 
 from mvc_hf import locks
 from mvc_hf.errors import OutputError
-from mvc_hf.locks import locked_file, locked_folder, strangers
+from mvc_hf.locks import locked_file, locked_folder, strangers, waiting_lock
 
 HOLD = "import sys, time; from pathlib import Path; from mvc_hf import locks\n"
 HOLD += "with locks.locked_folder(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
@@ -58,6 +59,13 @@ def test_a_lock_that_is_let_go_soon_is_waited_for(holder, tmp_path, monkeypatch)
     signal.setitimer(signal.ITIMER_REAL, 0.3)
     with locked_folder(tmp_path / "out"):
         assert holder.wait() == -signal.SIGKILL
+
+
+def test_what_a_lock_file_holds_does_not_matter(tmp_path):
+    (tmp_path / locks.LOCK.format(locks.FOLDER)).write_bytes(b"\x00\xff garbage")
+    with locked_folder(tmp_path):
+        pass
+    assert os.listdir(tmp_path) == []
 
 
 def test_nothing_is_left_of_the_lock(tmp_path):
@@ -114,6 +122,31 @@ def test_file_systems_without_locks_are_said_and_used_all_the_same(tmp_path, mon
         (tmp_path / "out" / "result").touch()
     assert "cannot be locked" in capsys.readouterr().err
     assert "result" in os.listdir(tmp_path / "out")
+
+
+@pytest.mark.parametrize("error", [PermissionError(), NotImplementedError(), OSError(errno.ENOLCK, "No locks")])
+def test_an_entry_of_the_cache_is_used_without_a_lock_where_there_can_be_none(tmp_path, monkeypatch, error):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", fails)
+    with waiting_lock(tmp_path / "lock"):
+        pass
+
+
+def test_an_entry_of_the_cache_is_waited_for(tmp_path):
+    done = []
+
+    def second():
+        with waiting_lock(tmp_path / "lock"):
+            done.append("second")
+
+    with waiting_lock(tmp_path / "lock"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        done.append("first")
+    thread.join()
+    assert done == ["first", "second"]
 
 
 def test_lock_that_is_a_folder(tmp_path, capsys):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sources import parquet, png, values
 
+from mvc_hf.caches import cache_root
 from mvc_hf.captions import caption_source
 from mvc_hf.checkpoint import Notes, load_captions
 from mvc_hf.errors import DataError
@@ -100,6 +101,19 @@ def test_parquet_is_neither_converted_nor_read_whole(table, monkeypatch):
     groups.clear()
     again = open_source(str(table), look=Look(max_images_per_class=2))
     assert not groups and only(again) == (rows, pixels) and again.fingerprint == source.fingerprint  # from the cache
+
+
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b[:-99] + b"\1" + b[-98:]])
+@pytest.mark.parametrize("name", ["columns.arrow", "pictures-*.arrow", "columns.arrow.xxh3.json"])
+def test_damaged_rows_of_the_cache_are_read_again(table, name, damage, capsys):
+    look = Look(max_images_per_class=2)
+    whole = open_source(str(table), look=look)
+    expected = only(whole), whole.labels.tolist()
+    (path,) = cache_root().glob(f"rows-*/{name}")
+    path.write_bytes(damage(path.read_bytes()))
+    again = open_source(str(table), look=look)
+    assert (only(again), again.labels.tolist()) == expected
+    assert "in the cache is damaged: it is made again" in capsys.readouterr().err
 
 
 def test_the_content_decides_the_fingerprint_of_parquet(table, tmp_path):

@@ -66,9 +66,12 @@ def test_arms_train_alike_and_are_kept(images, tmp_path, here):
     kept = tmp_path / "combined-1.json"
     kept.write_text(json.dumps({"top1": 12.5, "updates": 6, "seed": 1}))
     (tmp_path / "rsp-0.json").unlink()
+    (tmp_path / "two-phase-1.json").write_bytes(b"")
+    (tmp_path / "two-phase-0.json").write_bytes(b"[]")
     again = trial(images).run(tmp_path)
     assert again["combined"] == [found["combined"][0], 12.5], "a finished run is not made again"
     assert again["RSP"] == found["RSP"], "a missing one is, with the same result"
+    assert again["two-phase"] == found["two-phase"], "and so are damaged ones"
 
 
 def test_other_settings_are_other_runs(images, tmp_path, here):
