@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import pictures
-from .errors import DataError
-from .files import digests, read_file
+from .caches import cache_root
+from .errors import DataError, MvcError, OutputError
+from .files import digests, is_disk_full, read_file
 from .named_pictures import CURE, FROM_HUB, PATH_COLUMNS, file_of_local, path_instead, without_bytes
 from .progress import say_once
 from .some_rows import SomeRows
@@ -122,7 +123,7 @@ class TableSource(Source):
         try:
             self._images = _undecoded(parquet.pictures(self._image_column, rows[self._chosen]))
         except Exception as error:  # of a file, or of a network
-            raise DataError(f"the pictures of {self.name} cannot be fetched: {reason(error)}") from error
+            raise unreadable(f"the pictures of {self.name} cannot be fetched", error) from error
 
     @abstractmethod
     def _picture_file(self, row: int, path: str) -> Path:
@@ -186,6 +187,19 @@ def _undecoded(table: datasets.Dataset) -> datasets.Dataset:
         if isinstance(feature, datasets.Image):
             table = table.cast_column(column, datasets.Image(decode=False))
     return table
+
+
+def unreadable(what: str, error: Exception) -> MvcError:
+    """For a set that cannot be opened. What it is read through takes room, too, and not where the output lies."""
+    if not is_disk_full(error):
+        return DataError(f"{what}: {reason(error)}")
+    import datasets
+
+    caches = f"the cache of `datasets` ({datasets.config.HF_DATASETS_CACHE}) or ours ({cache_root()})"
+    return OutputError(
+        f"{what}: the disk is full that it is converted to, of {caches}; make room there, or set HF_DATASETS_CACHE "
+        "and MVC_HF_CACHE to folders on another one"
+    )
 
 
 def _pick(what: str, candidates: list[str], given: str | None, source: Source) -> str:
@@ -263,7 +277,7 @@ class ParquetSource(TableSource):
                 paths = [glob.escape(str(f.absolute())) for f in files]
                 table = datasets.load_dataset("parquet", data_files={"train": paths}, split=f"train{self._slice}")
         except Exception as error:
-            raise DataError(f"{name} cannot be read, split {split!r}: {reason(error)}") from error
+            raise unreadable(f"{name} cannot be read, split {split!r}", error) from error
         super().__init__(table, image_column, label_column)
         if look and look.max_images_per_class:
             self._take(look, some_rows, self._rows)
