@@ -20,7 +20,7 @@ from . import pictures
 from .caches import cache_root
 from .errors import DataError, MvcError, OutputError
 from .files import digests, is_disk_full, read_file
-from .named_pictures import CURE, FROM_HUB, PATH_COLUMNS, file_of_local, path_instead, without_bytes
+from .named_pictures import CURE, FROM_HUB, PATH_COLUMNS, file_of_local, path_instead, shown, without_bytes
 from .progress import say_once
 from .some_rows import SomeRows
 from .source import SPLIT_NAMES, Source, no_such_column
@@ -83,14 +83,16 @@ class TableSource(Source):
         what, cell = f"the column {self._image_column!r} of {self.name}", self._cell(row)
         if isinstance(cell, str):
             return DataError(
-                f"{what} holds no pictures but text, the first {cell!r}, and no file of that name is there: name "
+                f"{what} holds no pictures but text, the first {shown(cell)}, and no file of that name is there: name "
                 f"another one (--image-column); if they are paths, `ds.cast_column({self._image_column!r}, "
                 f"datasets.Image())` first, and {CURE}"
             )
         path = cell.get("path") if isinstance(cell, dict) else None
         if not path:
             return DataError(f"{what} holds no picture at all: name another one (--image-column)")
-        return DataError(f"{what} holds paths instead of pictures, the first {path!r}, and no file is there: {CURE}")
+        return DataError(
+            f"{what} holds paths instead of pictures, the first {shown(path)}, and no file is there: {CURE}"
+        )
 
     def _without_bytes(self) -> Iterator[tuple[int, str | None]]:
         """Rows that are to be used and hold no bytes, each with its path if it has one."""
