@@ -23,7 +23,7 @@ from ..progress import say
 from ..schedule import RSP_FROM, SCHEDULES
 from ..source import Source, open_source
 from .mixed_dataset import MixedDataset, make_schedule, mix, mix_datasets
-from .real_images import largest_label, refuse_iterable
+from .real_images import check_pictures, largest_label, refuse_iterable
 from .timm_cpu_ddp import allow_cpu
 from .timm_script import TRIED, load_script, where_to_get
 from .two_phase_lr import two_phase_scheduler
@@ -178,9 +178,13 @@ class Hook:
         return found
 
     def create_dataset(self, original: Callable, *args: Any, **kwargs: Any) -> Any:
-        """Training images become real and synthetic ones; any other data set is left as it is."""
+        """Training images become real and synthetic ones; any other data set is looked at, and left as it is."""
         real = original(*args, **kwargs)
-        if self._args is None or not kwargs.get("is_training"):
+        if self._args is None:
+            return real
+        if not kwargs.get("is_training"):
+            check_pictures(real)
+            self._check_classes(largest_label(real), "validation")
             return real
         refuse_iterable(real)
         settings = self._args
@@ -192,7 +196,7 @@ class Hook:
             label_match=settings.aug_label_match,
             seed=getattr(settings, "seed", 42),
         )
-        self._check_classes(real)
+        self._check_classes(max(largest_label(real), int(self._mixed.synthetic.labels.max())), "training")
         if settings.aug_schedule != "two-phase":  # which needs to know when the run ends
             self._schedule(None)
         say(
@@ -201,13 +205,13 @@ class Hook:
         )
         return self._mixed
 
-    def _check_classes(self, real: Any) -> None:
+    def _check_classes(self, largest: int, which: str) -> None:
         """Raises RecipeError: the model has too few classes for the labels, which the first batch would find out."""
         count = getattr(self._args, "num_classes", None)
-        largest = max(largest_label(real), int(self._mixed.synthetic.labels.max()))
         if count and largest >= count:
             raise RecipeError(
-                f"--num-classes is {count}, and the images have labels up to {largest}: give at least {largest + 1}"
+                f"--num-classes is {count}, and the {which} images have labels up to {largest}: give at least "
+                f"{largest + 1}"
             )
 
     def create_loader(self, original: Callable, dataset: Any, *args: Any, **kwargs: Any) -> Any:
