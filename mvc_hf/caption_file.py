@@ -39,7 +39,7 @@ def write_captions(recipe: Recipe, path: Path, source: Source | None = None) -> 
 def _written(recipe: Recipe, path: Path, source: Source | None) -> str:
     keep = recipe.keep_duplicates is not False  # in the file; fine-tuning leaves out what it does not want
     captioner = caption_source(recipe.captions, keep_duplicates=keep, recipe=recipe)
-    source = source or open_for(recipe)
+    source = open_for(recipe) if source is None else source
     made_from = origin(captioner, source)
     written = already_written(path, made_from)
     _wait()  # all look before the first one writes

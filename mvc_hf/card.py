@@ -29,6 +29,7 @@ from .card_parts import (
     yaml_text,
 )
 from .errors import OutputError, RecipeError
+from .pictures import decode
 from .side_files import atomic_write
 from .texts import one_line
 
@@ -222,10 +223,6 @@ class Shards:
 
     @staticmethod
     def _take(file: Any, group: int, found: dict[int, list[Image.Image]], count: int) -> None:
-        import io
-
-        from PIL import Image
-
         labels = file.read_row_group(group, columns=["label"])["label"].to_pylist()
         wanted, left = [], {label: count - len(images) for label, images in found.items()}
         for row, label in enumerate(labels):
@@ -235,7 +232,8 @@ class Shards:
         if wanted:
             pictures = file.read_row_group(group, columns=["image"])["image"].take(wanted).to_pylist()
             for row, picture in zip(wanted, pictures):
-                found[labels[row]].append(Image.open(io.BytesIO(picture["bytes"])))
+                data = (picture or {}).get("bytes") or b""
+                found[labels[row]].append(decode(data, f"a picture of the class {labels[row]}"))
 
 
 def size_category(rows: int) -> str:

@@ -14,7 +14,7 @@ from .hub_errors import understood
 from .named_pictures import CURE, FROM_HUB, file_of_hub, path_instead
 from .progress import say
 from .some_rows import SomeRows
-from .tables import TableSource, refuse_empty_slice, rows_of_slice
+from .tables import TableSource, refuse_empty_slice, rows_of_slice, unreadable
 from .texts import brief, reason
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def open_hub(
             raise DataError(
                 f"{name} is no folder here, not in the local cache, and the Hub cannot be reached: {unreachable}"
             ) from error
-        raise DataError(f"{name} cannot be loaded from the Hub: {why}") from error
+        raise unreadable(f"{name} cannot be loaded from the Hub", error) from error
     if commit is None:
         commit = _cached_commit(table)
         if commit and COMMIT.fullmatch(revision or "") and commit != revision:

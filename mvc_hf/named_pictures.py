@@ -68,7 +68,12 @@ def is_text(kind: Any) -> bool:
 
 
 def path_instead(where: str, path: str, cure: str = CURE) -> DataError:
-    return DataError(f"{where} holds a path instead of the picture ({path!r}): {cure}")
+    return DataError(f"{where} holds a path instead of the picture ({shown(path)}): {cure}")
+
+
+def shown(path: str) -> str:
+    """A path, or a text in its place, as a line can take it."""
+    return repr(path if len(path) <= 200 else f"{path[:200]}…")
 
 
 def file_of_local(parquet: Path, path: str) -> Path | None:

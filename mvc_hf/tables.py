@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import pictures
-from .errors import DataError
-from .files import digests, read_file
-from .named_pictures import CURE, FROM_HUB, PATH_COLUMNS, file_of_local, path_instead, without_bytes
+from .caches import cache_root
+from .errors import DataError, MvcError, OutputError
+from .files import digests, is_disk_full, read_file
+from .named_pictures import CURE, FROM_HUB, PATH_COLUMNS, file_of_local, path_instead, shown, without_bytes
 from .progress import say_once
 from .some_rows import SomeRows
 from .source import SPLIT_NAMES, Source, no_such_column
@@ -82,14 +83,16 @@ class TableSource(Source):
         what, cell = f"the column {self._image_column!r} of {self.name}", self._cell(row)
         if isinstance(cell, str):
             return DataError(
-                f"{what} holds no pictures but text, the first {cell!r}, and no file of that name is there: name "
+                f"{what} holds no pictures but text, the first {shown(cell)}, and no file of that name is there: name "
                 f"another one (--image-column); if they are paths, `ds.cast_column({self._image_column!r}, "
                 f"datasets.Image())` first, and {CURE}"
             )
         path = cell.get("path") if isinstance(cell, dict) else None
         if not path:
             return DataError(f"{what} holds no picture at all: name another one (--image-column)")
-        return DataError(f"{what} holds paths instead of pictures, the first {path!r}, and no file is there: {CURE}")
+        return DataError(
+            f"{what} holds paths instead of pictures, the first {shown(path)}, and no file is there: {CURE}"
+        )
 
     def _without_bytes(self) -> Iterator[tuple[int, str | None]]:
         """Rows that are to be used and hold no bytes, each with its path if it has one."""
@@ -122,7 +125,7 @@ class TableSource(Source):
         try:
             self._images = _undecoded(parquet.pictures(self._image_column, rows[self._chosen]))
         except Exception as error:  # of a file, or of a network
-            raise DataError(f"the pictures of {self.name} cannot be fetched: {reason(error)}") from error
+            raise unreadable(f"the pictures of {self.name} cannot be fetched", error) from error
 
     @abstractmethod
     def _picture_file(self, row: int, path: str) -> Path:
@@ -191,6 +194,19 @@ def _undecoded(table: datasets.Dataset) -> datasets.Dataset:
         if isinstance(feature, datasets.Image):
             table = table.cast_column(column, datasets.Image(decode=False))
     return table
+
+
+def unreadable(what: str, error: Exception) -> MvcError:
+    """For a set that cannot be opened. What it is read through takes room, too, and not where the output lies."""
+    if not is_disk_full(error):
+        return DataError(f"{what}: {reason(error)}")
+    import datasets
+
+    caches = f"the cache of `datasets` ({datasets.config.HF_DATASETS_CACHE}) or ours ({cache_root()})"
+    return OutputError(
+        f"{what}: the disk is full that it is converted to, of {caches}; make room there, or set HF_DATASETS_CACHE "
+        "and MVC_HF_CACHE to folders on another one"
+    )
 
 
 def _pick(what: str, candidates: list[str], given: str | None, source: Source) -> str:
@@ -276,7 +292,7 @@ class ParquetSource(TableSource):
         except DataError:
             raise
         except Exception as error:
-            raise DataError(f"{name} cannot be read, split {split!r}: {reason(error)}") from error
+            raise unreadable(f"{name} cannot be read, split {split!r}", error) from error
         super().__init__(table, image_column, label_column)
         if look and look.max_images_per_class:
             self._take(look, some_rows, self._rows)

@@ -141,7 +141,12 @@ def labels(dataset: Any) -> np.ndarray:
 
 def largest_label(dataset: Any) -> int:
     """The largest label; -1 where the data set keeps no list of them, or where they are no numbers."""
-    found = _listed(dataset)
+    if isinstance(dataset, IterableDataset):
+        return -1
+    try:
+        found = _listed(dataset)
+    except (KeyError, TypeError, IndexError):  # a class map that leaves names out: timm tells of it in its own way
+        found = None
     found = np.zeros(0) if found is None else np.asarray(found)
     return int(found.max()) if found.ndim == 1 and found.dtype.kind in "iu" and len(found) else -1
 
@@ -167,7 +172,7 @@ def _listed(dataset: Any) -> Any:
         return None if found is None else np.asarray(found)[np.asarray(dataset.indices)]
     reader = getattr(dataset, "reader", None)
     if reader is not None and hasattr(reader, "dataset"):
-        return _column(reader)
+        return _column(reader) if reader.label_key in reader.dataset.features else None
     for owner, attribute in ((reader, "targets"), (dataset, "targets"), (dataset, "_labels"), (dataset, "labels")):
         values = getattr(owner, attribute, None)
         if values is not None and len(values) == len(dataset):

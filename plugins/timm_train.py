@@ -25,7 +25,7 @@ from ..schedule import RSP_FROM, SCHEDULES
 from ..source import Source, open_source
 from ..texts import brief, reason
 from .mixed_dataset import MixedDataset, make_schedule, mix, mix_datasets
-from .real_images import largest_label, refuse_iterable
+from .real_images import check_pictures, largest_label, refuse_iterable
 from .timm_checks import check_classes, check_config, check_flags
 from .timm_cpu_ddp import allow_cpu
 from .timm_script import TRIED, load_script, where_to_get
@@ -211,7 +211,7 @@ class Hook:
             raise ModelError(f"timm cannot make the model {name}: {type(error).__name__}: {reason(error)}") from error
 
     def create_dataset(self, original: Callable, *args: Any, **kwargs: Any) -> Any:
-        """Training images become real and synthetic ones; any other data set is left as it is."""
+        """Training images become real and synthetic ones; any other data set is looked at, and left as it is."""
         try:
             real = original(*args, **kwargs)
         except (MvcError, MemoryError):
@@ -219,9 +219,14 @@ class Hook:
         except Exception as error:
             what = brief(getattr(self._given, "dataset", None) or kwargs.get("root"))
             raise DataError(f"timm cannot open the real images of {what}: {reason(error)}") from error
-        if kwargs.get("is_training"):
+        training = kwargs.get("is_training")
+        if training:
             check_classes(real, getattr(self._given, "num_classes", None))
-        if self._args is None or not kwargs.get("is_training"):
+        if self._args is None:
+            return real
+        if not training:
+            check_pictures(real)
+            self._check_classes(largest_label(real), "validation")
             return real
         refuse_iterable(real)
         settings = self._args
@@ -233,7 +238,7 @@ class Hook:
             label_match=settings.aug_label_match,
             seed=getattr(settings, "seed", 42),
         )
-        self._check_classes(real)
+        self._check_classes(max(largest_label(real), int(self._mixed.synthetic.labels.max())), "training")
         if settings.aug_schedule != "two-phase":  # which needs to know when the run ends
             self._schedule(None)
         say(
@@ -242,13 +247,13 @@ class Hook:
         )
         return self._mixed
 
-    def _check_classes(self, real: Any) -> None:
+    def _check_classes(self, largest: int, which: str) -> None:
         """Raises RecipeError: the model has too few classes for the labels, which the first batch would find out."""
         count = getattr(self._args, "num_classes", None)
-        largest = max(largest_label(real), int(self._mixed.synthetic.labels.max()))
         if count and largest >= count:
             raise RecipeError(
-                f"--num-classes is {count}, and the images have labels up to {largest}: give at least {largest + 1}"
+                f"--num-classes is {count}, and the {which} images have labels up to {largest}: give at least "
+                f"{largest + 1}"
             )
 
     def create_loader(self, original: Callable, dataset: Any, *args: Any, **kwargs: Any) -> Any:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import statistics
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -102,19 +103,25 @@ def _side_by_side(jobs: Sequence[Sequence[str]]) -> Iterator[None]:
     if not jobs:
         return
     workers = min(len(jobs), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    others = set(active_children())
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet)
     try:
         running: list[Future[None]] = [pool.submit(_train, list(flags)) for flags in jobs]
         for done in as_completed(running):
             yield done.result()
+    except BaseException:  # of one run, or Ctrl-C: the other runs would go on for minutes before anybody heard of it
+        for process in set(active_children()) - others:
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _quiet() -> None:
-    """One bar tells of all the runs."""
+    """One bar tells of all the runs, and the process that waits for them of Ctrl-C, which reaches all."""
     import datasets
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     be_silent()
     datasets.disable_progress_bars()
 

@@ -480,3 +480,15 @@ def test_the_snippets_run(tmp_path, tiny_base, photos, monkeypatch):
         names = {}
         exec(code.replace("num_inference_steps=25", "num_inference_steps=1"), names)
         assert names["image"].size == (16, 16) if folder == "model" else len(names["synthetic"]) == 6
+
+
+def test_shards_that_were_rewritten_with_paths_are_refused(tmp_path):
+    from sources import parquet
+
+    from mvc_hf.card import Shards
+    from mvc_hf.errors import DataError
+
+    for cell in ({"bytes": None, "path": "1.png"}, None):
+        path = parquet(tmp_path / "x.parquet", [0, 1], [{"bytes": b"x", "path": "2.png"}, cell])
+        with pytest.raises(DataError, match="a picture of the class 1 is empty: replace or remove it"):
+            Shards((path,), 2).first_images([1], 1)

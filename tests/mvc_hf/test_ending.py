@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import signal
 import subprocess
 import sys
 from concurrent.futures.process import BrokenProcessPool
@@ -44,6 +46,34 @@ PEER = "[/x/gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1
 def test_what_a_person_can_mend_is_one_line(error, line):
     found = line_of(error)
     assert found.startswith(line) and "\n" not in found and "Traceback" not in found and "worker.py" not in found
+
+
+class Worker(torch.utils.data.Dataset):
+    """What happens in the process of a loader."""
+
+    def __init__(self, act):
+        self.act = act
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, _):
+        return self.act()
+
+
+def full():
+    raise OSError(errno.ENOSPC, "No space left on device", "/x")
+
+
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_happens_in_a_worker_is_one_line(capsys):
+    for act, line in ((full, FULL), (killed, "a worker process was ended from outside")):
+        assert exit_code(lambda act=act: list(torch.utils.data.DataLoader(Worker(act), num_workers=1))) == 1
+        err = capsys.readouterr().err
+        assert err.startswith(f"Error: {line}") and err.count("\n") == 1
 
 
 def test_what_was_raised_from_one_of_ours_is_its_line():

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from sources import HOSTILE, PETS, folder, hub_parquet, parquet, picture, png, refused, values
 
-from mvc_hf.errors import DataError
+from mvc_hf.errors import DataError, OutputError
 from mvc_hf.source import open_source
 from mvc_hf.views import Look
 
@@ -280,6 +280,20 @@ def test_bad_parquet(tmp_path):
     parquet(tmp_path / "d" / "0.parquet", [0])
     parquet(tmp_path / "d" / "1.parquet", [0], [png(0)])
     refused(tmp_path / "d", "^d cannot be read, split 'train': Couldn't cast")
+
+
+def test_a_full_disk_is_no_fault_of_the_set(tmp_path, monkeypatch):
+    import datasets
+
+    def fail(*_, **__):
+        raise datasets.exceptions.DatasetGenerationError("failed") from OSError(28, "No space left on device")
+
+    path = parquet(tmp_path / "x.parquet", [0, 1])
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(
+        OutputError, match=r"x\.parquet cannot be read, .*the disk is full .*make room there, or set HF_D"
+    ):
+        open_source(str(path))
 
 
 def test_two_labels_of_one_name(tmp_path):

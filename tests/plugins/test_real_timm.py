@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
@@ -197,6 +200,40 @@ def test_wrong_flags_are_one_line(data, tmp_path, flags, message):
     done = train(data, tmp_path, "a", "--aug-synthetic", data / "synthetic", *flags, code=1)
     assert message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
     assert not (tmp_path / "a" / "summary.csv").exists()
+
+
+@pytest.fixture
+def broken(data, tmp_path):
+    """The synthetic set with one picture that is none."""
+    table = pq.read_table(data / "synthetic" / "train.parquet")
+    cells = table["image"].to_pylist()
+    cells[30] = {"bytes": b"no picture", "path": None}
+    image = pa.array(cells, table.schema.field("image").type)
+    pq.write_table(table.set_column(0, table.schema.field("image"), image), tmp_path / "broken.parquet")
+    return tmp_path / "broken.parquet"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_broken_picture_is_one_line(broken, data, tmp_path, workers):
+    flags = ["--aug-synthetic", broken, "--aug-schedule", "synthetic", "--aug-epoch", "union", "-j", workers]
+    done = train(data, tmp_path, "a", *flags, code=1)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: row 30 of broken.parquet is not a picture") and "Traceback" not in done.stderr
+
+
+def test_a_broken_picture_on_two_processes(broken, data, tmp_path):
+    """The launcher prints a traceback of its own; the ranks have none, and the first to fail is named as the cause."""
+    flags = ["--aug-synthetic", broken, "--aug-schedule", "synthetic", "--aug-epoch", "union", "-j", 1]
+    done = train(data, tmp_path, "a", *flags, processes=2, code=1)
+    ranks, launcher = done.stderr.split("torch.distributed.elastic.multiprocessing.errors.ChildFailedError")
+    assert re.search(r"^Error \(rank [01]\): row 30 of broken.parquet is not a picture", ranks, re.MULTILINE)
+    assert ranks.count("Traceback") == 1
+    assert "traceback : row 30 of broken.parquet is not a picture" in launcher.partition("Root Cause")[2]
+
+
+def test_more_labels_than_classes(data, tmp_path):
+    done = train(data, tmp_path, "a", "--aug-synthetic", data / "synthetic", "--num-classes", 1, code=1)
+    assert "--num-classes is 1, and the training images have labels up to 1" in done.stderr.splitlines()[-1]
 
 
 def test_the_real_set_may_be_hub_style(data, tmp_path):

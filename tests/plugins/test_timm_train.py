@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import timm.data
 import torch
 import yaml
 from huggingface_hub import HfApi
@@ -407,10 +409,31 @@ def test_more_labels_than_the_model_has_classes(synthetic, real, tmp_path):
     common = [str(tmp_path / "cache"), "--dataset", f"hfds/{tmp_path / 'set'}", *flags]
     for made in (synthetic, many):
         with pytest.raises(
-            RecipeError, match="--num-classes is 2, and the images have labels up to 2: give at least 3"
+            RecipeError, match="--num-classes is 2, and the training images have labels up to 2: give at least 3"
         ):
             timm_train.train(small_train.__file__, [*common, "--aug-synthetic", str(made)])
     assert not (tmp_path / "out").exists()
+
+
+def test_the_validation_set_is_looked_at_before_any_training(real, synthetic, tmp_path):
+    hook = timm_train.Hook(timm_train.load_script(SCRIPT))
+    hook._args = argparse.Namespace(num_classes=2)
+    path = write_parquet(tmp_path / "set" / "validation.parquet", [1, 2, 3], ["cat", "dog", "cow"], [0, 1, 2])
+
+    def create(name="set", **options):
+        return timm.data.create_dataset(f"hfds/{tmp_path / name}", root=str(tmp_path), split="validation", **options)
+
+    with pytest.raises(RecipeError, match="the validation images have labels up to 2: give at least 3"):
+        hook.create_dataset(create, is_training=False)
+    hook._args.num_classes = 3
+    left = hook.create_dataset(create, is_training=False)
+    assert type(left) is timm.data.ImageDataset
+    table = pq.read_table(path)
+    image = pa.array([{"bytes": None, "path": "/nowhere/1.png"}] * 3, table.schema.field("image").type)
+    (tmp_path / "gone").mkdir()
+    pq.write_table(table.set_column(0, table.schema.field("image"), image), tmp_path / "gone" / "validation.parquet")
+    with pytest.raises(DataError, match=r"3 of 3 real images are missing; the first, row 0, names a file that is not"):
+        hook.create_dataset(create, name="gone", is_training=False)
 
 
 def test_conditions_must_be_of_these_real_images(real, synthetic, tmp_path):

@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import time
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import datasets
 import pytest
@@ -86,14 +88,39 @@ def test_processes_side_by_side_report_our_errors(images, tmp_path):
         trial(images, synthetic=str(tmp_path / "others.parquet"), seeds=(0,)).run(tmp_path / "out")
 
 
+@pytest.fixture
+def forked(monkeypatch):
+    monkeypatch.setattr(timm_trial, "get_context", lambda _: multiprocessing.get_context("fork"))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+
+
+def fails_beside_a_long_one(flags):
+    started, ended = map(Path, flags)
+    if started.name == "none":
+        while not (started.parent / "started").exists():
+            time.sleep(0.01)
+        raise DataError("row 3 is broken: mend it")
+    started.touch()
+    time.sleep(20)
+    ended.touch()
+
+
+def test_the_first_error_ends_the_runs_beside_it(forked, monkeypatch, tmp_path):
+    """Nobody waits for minutes to hear of it."""
+    monkeypatch.setattr(timm_trial, "_train", fails_beside_a_long_one)
+    jobs = [[str(tmp_path / name), str(tmp_path / "ended")] for name in ("started", "none")]
+    with pytest.raises(DataError, match=r"^row 3 is broken: mend it$"):
+        list(timm_trial._side_by_side(jobs))
+    assert not (tmp_path / "ended").exists()
+
+
 def killed(_):
     os._exit(9)
 
 
-def test_a_process_that_is_killed_is_one_line(monkeypatch):
+def test_a_process_that_is_killed_is_one_line(forked, monkeypatch):
     """As systems do that run out of memory."""
     monkeypatch.setattr(timm_trial, "_train", killed)
-    monkeypatch.setattr(timm_trial, "get_context", lambda _: multiprocessing.get_context("fork"))
     with pytest.raises(BrokenProcessPool) as caught:
         list(timm_trial._side_by_side([[]]))
     assert line_of(caught.value).startswith("a worker process was ended from outside")
