@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import sys
 
@@ -10,11 +9,12 @@ import click
 
 from .. import __version__
 from ..errors import MvcError
+from ..files import is_disk_full
+from ..memory import LESS, is_memory_error
 
 # In the order in which a person meets them.
 COMMANDS = ("demo", "caption", "finetune", "preview", "generate", "push", "train", "plan", "run", "replay")
 FILES = {"run": "run_recipe"}  # where a command's file has another name: `run` is the function below
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Commands(click.Group):
@@ -59,12 +59,11 @@ def run(arguments: list[str]) -> int:
         return _failed(str(error))
     except (KeyboardInterrupt, click.Abort):
         return _failed("stopped; the same command goes on where it was")
-    except OSError as error:
-        return _failed(_about_files(error))
     except Exception as error:
-        if not _is_disk_full(error):
+        line = _about(error, arguments)
+        if line is None:
             raise
-        return _failed(_about_files(OSError(errno.ENOSPC, "No space left on device")))
+        return _failed(line)
     return 0
 
 
@@ -73,13 +72,15 @@ def _failed(line: str) -> int:
     return 1
 
 
-def _about_files(error: OSError) -> str:
-    where = f" ({error.filename})" if error.filename else ""
-    if error.errno in DISK_FULL:
+def _about(error: Exception, arguments: list[str]) -> str | None:
+    """What the system says, as a line; None for a bug of ours."""
+    where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+    if is_disk_full(error):
         return f"the disk is full{where}: make room and give the same command again; what is finished is kept"
-    return f"{error.strerror or error}{where}"
-
-
-def _is_disk_full(error: BaseException) -> bool:
-    """Some writers (Arrow, safetensors) wrap the system's error in one of their own."""
-    return "No space left on device" in str(error)
+    if is_memory_error(error):
+        stage = arguments[0] if arguments and arguments[0] in LESS else None
+        less = LESS[stage] if stage else "smaller numbers for batches, sizes and images"
+        return f"the memory does not suffice for these settings; what helps: {less}"
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}{where}"
+    return None

@@ -1,14 +1,27 @@
-"""The bytes of files, for those who name the file in their own words when it cannot be read."""
+"""The bytes of files, for those who name the file in their own words when it cannot be read; and full disks."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .errors import DataError
-from .texts import one_line
+from .texts import causes, one_line
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room, a quota, a limit on the size of files
+_NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded|File too large|\(os error (?:28|122|27)\)")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a disk, a quota or a limit on files is behind an error, which safetensors and Arrow wrap in their own."""
+    return any(
+        (isinstance(cause, OSError) and cause.errno in DISK_FULL) or _NO_ROOM.search(str(cause))
+        for cause in causes(error)
+    )
 
 
 def read_file(path: str | Path, name: str) -> bytes:

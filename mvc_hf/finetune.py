@@ -56,11 +56,11 @@ def finetune(recipe: Recipe, out: str | Path) -> Notes:
     source = open_for(recipe)
     groups = Groups.of(source, recipe.group_column) if recipe.group_column else None
     captioner = captioner_of(recipe)
-    base = load_base(recipe.base)
+    base = load_base(recipe.base, recipe.variant)
     resolution = base.check_resolution(recipe.resolution or base.resolution)
     check_trainable(base.scheduler)
     table = captions_of(recipe, captioner, source)
-    say_cuts(table, source.class_names, base.tokenizer)
+    say_cuts(table, source.class_names, base)
 
     base.to(accelerator.device)
     with accelerator.main_process_first():  # one process encodes, the others find it done

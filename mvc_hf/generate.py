@@ -143,7 +143,7 @@ class Studio:
         table = load_captions(folder, notes.class_names)
         if recipe.method == "pretrained":
             recipe = replace(recipe, base=base_of(recipe, notes), coarse=0, fine=0)
-            model = load_base(recipe.base)
+            model = load_base(recipe.base, recipe.variant)
         else:
             model = load_base(str(folder))
         scheduler = make_scheduler(recipe.scheduler, model.scheduler.config, recipe.num_inference_steps)

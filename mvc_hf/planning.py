@@ -86,7 +86,7 @@ class _Rehearsal:
         say(f"plan: {images}{len(self.class_names)} classes, on {self.device}")
         self.rows = self._readable_rows() if self.source else np.zeros(0, np.int64)
         loading = time.monotonic()
-        self.base = load_base(str(checkpoint or self.recipe.base))
+        self.base = load_base(str(checkpoint)) if checkpoint else load_base(self.recipe.base, self.recipe.variant)
         self.loading = time.monotonic() - loading
         self.resolution = self.notes.resolution if self.notes else self._resolution()
         self.table = load_captions(checkpoint, self.notes.class_names) if checkpoint else None
@@ -170,9 +170,8 @@ class _Rehearsal:
         if self.source:
             each = _per_item(self._images())
             total, what = total + each.times(len(self.source.rows)), f"{what}, {len(self.source.rows)} images"
-        tokens, width = self.base.tokenizer.model_max_length, self.base.text_encoder.config.hidden_size
         moments = 2 * math.prod(self._latent_shape()) * len(self.source.rows) if self.source else 0
-        self.disk["caches"] = HALF * (tokens * width * (known + 1) + moments)
+        self.disk["caches"] = HALF * (self.base.tokens * self.base.width * (known + 1) + moments)
         return what, total
 
     def _texts(self, texts: list[str]) -> Iterator[int]:
@@ -233,7 +232,7 @@ class _Rehearsal:
         dtype = precision(recipe.mixed_precision)
         if recipe.method == "pretrained":
             recipe = replace(recipe, coarse=0, fine=0)
-            self.base = load_base(recipe.base if not self.notes else base_of(recipe, self.notes))
+            self.base = load_base(recipe.base if not self.notes else base_of(recipe, self.notes), recipe.variant)
         else:
             widen_unet(self.base.unet)
         self.base.unet.eval().requires_grad_(False)

@@ -180,7 +180,7 @@ class _Easel:
         return mixing.plan(
             self.recipe.seed, labels, k,
             pool_start=self.table.pool_start[labels], pool_size=self.table.pool_size[labels],
-            tokens=self.model.tokenizer.model_max_length, width=self.model.text_encoder.config.hidden_size,
+            tokens=self.model.tokens, width=self.model.width,
             coarse=self.recipe.coarse, fine=self.recipe.fine,
         )  # fmt: skip
 

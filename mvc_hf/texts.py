@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 def collapsed(text: str) -> str:
@@ -28,3 +28,12 @@ def reason(error: BaseException) -> str:
         error = error.__cause__
     text = collapsed(str(error)) or type(error).__name__
     return text if len(text) <= 300 else text[:300] + "…"
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came from: libraries wrap what they pass on."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
