@@ -286,7 +286,7 @@ def _encoded_once(
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(values), encoding="utf-8")
+    temporary.write_text(json.dumps(values, allow_nan=False), encoding="utf-8")
     os.replace(temporary, path)
 
 

@@ -149,7 +149,9 @@ class CaptionTable:
         try:
             table = pa.table(columns)
             if self.origin is not None:
-                table = table.replace_schema_metadata({ORIGIN: json.dumps(self.origin, sort_keys=True)})
+                table = table.replace_schema_metadata(
+                    {ORIGIN: json.dumps(self.origin, sort_keys=True, allow_nan=False)}
+                )
             pq.write_table(table, temporary)
             os.replace(temporary, path)
         except OSError as error:

@@ -244,7 +244,7 @@ class Pieces:
     def write(self, piece: Piece) -> None:
         path = self._path(piece.number)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(asdict(piece)), encoding="utf-8")
+        temporary.write_text(json.dumps(asdict(piece), allow_nan=False), encoding="utf-8")
         os.replace(temporary, path)
 
     def _path(self, number: int) -> Path:

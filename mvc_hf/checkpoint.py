@@ -49,7 +49,9 @@ class Notes:
     def save(self, folder: Path) -> None:
         """Written last, under its name only when whole: a folder with `mvc.json` is a finished checkpoint."""
         temporary = folder / f".{NOTES}.tmp"
-        temporary.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
         os.replace(temporary, folder / NOTES)
 
     @classmethod

@@ -79,7 +79,7 @@ def demo(out: str | Path) -> Path:
         "images": split.rows,
         "seconds_of_this_call": {stage: round(seconds, 1) for stage, seconds in times.items()},
     }
-    (out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    (out / "results.json").write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return assets()
 
 

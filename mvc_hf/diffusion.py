@@ -26,7 +26,6 @@ from .schedulers import check_scheduler
 from .texts import reason
 from .weights import STEMS, listing, variant_of, variants_of
 
-
 NOTED_BY_LIBRARIES = ("transformers_version", "torch_dtype", "dtype", "architectures")
 
 
@@ -82,7 +81,7 @@ class Base:
         return resolution
 
     def fingerprint(self, *components: str) -> str:
-        """Hex digest of the files of some components (of all, if none is named), of weights only those that are loaded."""
+        """Hex digest of the files of some components (of all, if none is named): of weights, those that are loaded."""
         digest = hashlib.blake2b(digest_size=16)
         for component in components or COMPONENTS:
             for path in sorted((self.folder / component).iterdir()):

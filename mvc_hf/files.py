@@ -17,7 +17,7 @@ _NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded|File too lar
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether a disk, a quota or a limit on files is behind an error, which safetensors and Arrow wrap in their own."""
+    """Whether a disk, a quota or a limit on files is behind an error: safetensors and Arrow wrap it in their own."""
     return any(
         (isinstance(cause, OSError) and cause.errno in DISK_FULL) or _NO_ROOM.search(str(cause))
         for cause in causes(error)

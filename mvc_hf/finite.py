@@ -26,7 +26,7 @@ def broken(named: Iterable[tuple[str, torch.Tensor]]) -> list[str]:
 
 
 def _extremes(tensors: list[torch.Tensor]) -> torch.Tensor:
-    """Smallest and largest number of each, (n, 2), NaN where there is one: one pass, and no copy of what may be large."""
+    """Smallest and largest number of each, (n, 2); NaN where there is one. In one pass, without a copy."""
     if not tensors:
         return torch.zeros(0, 2)
     return torch.stack([torch.stack(torch.aminmax(tensor.detach())).double() for tensor in tensors])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,10 +18,11 @@ from .allotment import addresses
 from .bank import LatentBank, TextBank
 from .card import write_dataset_card
 from .checkpoint import NOTES, Notes, load_captions, versions
-from .diffusion import Guidance, is_hub_id, load_base, make_scheduler, precision, sample
+from .diffusion import Base, Guidance, is_hub_id, load_base, make_scheduler, precision, sample
 from .errors import DataError, RecipeError
 from .groups import Groups
 from .hub_pull import locate
+from .memory import check_room, enough_memory
 from .methods import Method, Mvc, Pretrained
 from .pictures import unsquare
 from .processes import process_state
@@ -61,6 +63,14 @@ def generate(
     """
     state = process_state()
     watch = watch if watch and is_main_process() else _nobody
+    with enough_memory("generate", state.device):
+        return _generate(recipe, model, Path(out), state, watch, published)
+
+
+def _generate(
+    recipe: Recipe, model: str | Path, out: Path, state: Any, watch: Callable[[Split], None],
+    published: Published | None,
+) -> Split:  # fmt: skip
     studio = Studio.open(recipe, model, state)
     if published:
         studio.provenance["checkpoint"] |= {"name": published.repo_id, "revision": published.commit}
@@ -68,7 +78,7 @@ def generate(
     _say_what_is_missing(studio)
     with state.main_process_first():  # the first process makes the folder ours, the others find it so
         split = Split(
-            Path(out), studio.made_from, len(labels), recipe.shard_size, studio.notes.class_names, studio.provenance,
+            out, studio.made_from, len(labels), recipe.shard_size, studio.notes.class_names, studio.provenance,
             studio.counts.tolist(),
         )  # fmt: skip
     missing = split.missing()
@@ -94,6 +104,17 @@ def generate(
         split.finish()
         write_dataset_card(split.folder)
     return split
+
+
+def check_sampling_fits(
+    recipe: Recipe, base: Base, resolution: int, size: tuple[int, int], device: torch.device
+) -> None:
+    """Raises NotEnoughMemory where not even what the VAE's last layer takes, and the pictures, can be held."""
+    channels, width = base.vae.config.block_out_channels[0], 4 if recipe.mixed_precision == "no" else 2
+    at_work = f"--batch-size {recipe.batch_size} at a resolution of {resolution}"
+    check_room(2 * width * channels * recipe.batch_size * resolution**2, device, at_work)
+    pictures = f"--batch-size {recipe.batch_size} of pictures of {size[0]}×{size[1]} (--image-size)"
+    check_room(2 * 3 * recipe.batch_size * math.prod(size), None, pictures)
 
 
 def _nobody(split: Split) -> None:
@@ -147,6 +168,8 @@ class Studio:
         else:
             model = load_base(str(folder))
         scheduler = make_scheduler(recipe.scheduler, model.scheduler.config, recipe.num_inference_steps)
+        size = size_of(recipe, notes)
+        check_sampling_fits(recipe, model, notes.resolution, size, state.device)
         model.to(state.device)
         with state.main_process_first():
             text = text_bank(table, model)
@@ -165,7 +188,6 @@ class Studio:
                 real = np.array([len(rows) for rows in images.members])
         counts = allotment.images_of_class(recipe, len(notes.class_names), real)
         model.to(state.device, dtype)
-        size = size_of(recipe, notes)
         made_from = recipe.identity(GENERATE) | {
             "dataset": dataset,
             "base": model.fingerprint() if recipe.method == "pretrained" else None,

@@ -119,7 +119,8 @@ def _there_is(device: Any) -> int | None:
         return torch.cuda.get_device_properties(device).total_memory
     found = []
     with contextlib.suppress(OSError, AttributeError):
-        found.append(1024 * int(re.search(r"MemTotal:\s+(\d+) kB", MEMINFO.read_text())[1]))
+        parts = re.findall(r"(?:MemTotal|SwapTotal):\s+(\d+) kB", MEMINFO.read_text())
+        found.append(1024 * sum(map(int, parts)))
     with contextlib.suppress(OSError, ValueError):
         found.append(int(LIMIT.read_text()))  # "max" where a container has no limit
     return min(found, default=None)

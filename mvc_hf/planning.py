@@ -25,11 +25,11 @@ from .batches import TrainingSet
 from .captions import MODEL, CaptionTable, caption_source
 from .checkpoint import NOTES, Notes, load_captions
 from .diffusion import Guidance, check_trainable, load_base, make_scheduler, precision, sample, widen_unet
-from .errors import DataError, ModelError, RecipeError
-from .finetune import PROBE_IMAGES, Run, Schedule, accelerator_of, captioner_of, captions_of
-from .generate import base_of, real_counts, size_of, source_of
+from .errors import DataError, DivergedError, ModelError, MvcError, RecipeError
+from .finetune import PROBE_IMAGES, Run, Schedule, accelerator_of, captioner_of, captions_of, check_training_fits
+from .generate import base_of, check_sampling_fits, real_counts, size_of, source_of
 from .hub_pull import locate
-from .memory import Peak, too_small
+from .memory import Peak, is_memory_error, too_small
 from .methods import Mvc, Pretrained
 from .pictures import is_grey, to_rgb
 from .plan_table import Estimate, Plan, Stage
@@ -90,6 +90,9 @@ class _Rehearsal:
         self.loading = time.monotonic() - loading
         self.resolution = self.notes.resolution if self.notes else self._resolution()
         self.table = load_captions(checkpoint, self.notes.class_names) if checkpoint else None
+        if not self.notes:
+            check_training_fits(self.recipe, self.base, self.resolution, self.device)
+        check_sampling_fits(self.recipe, self.base, self.resolution, self._size(), self.device)
 
     def all(self) -> tuple[list[Stage], dict[str, int]]:
         stages = [] if self.notes else [self._caption()]
@@ -209,7 +212,8 @@ class _Rehearsal:
 
     def _updates(self, run: Run) -> Iterator[int]:
         for loss in run.updates():
-            loss.item()  # waits for the GPU, as the real loop does
+            if not math.isfinite(loss.item()) and not run.optimizer.step_was_skipped:  # waits, as the real loop does
+                raise DivergedError("the loss is not finite within the first updates: take a lower --learning-rate")
             yield 1
 
     def _kept_aside(self) -> int:
@@ -332,7 +336,9 @@ class _Rehearsal:
         try:
             with Peak(self.device) as peak:
                 what, estimate = stage()
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except Exception as error:
+            if isinstance(error, MvcError) or not is_memory_error(error):
+                raise
             raise too_small(name, self.device) from error
         finally:
             gc.collect()

@@ -160,7 +160,7 @@ class Recipe:
         "which weights of the base: fp16 for *.fp16.safetensors (default: those without a variant, else the one that "
         "is there)",
         on=BOTH,
-        identity=False,  # the fingerprint of the base says which weights they are
+        later=True,
     )
     train_batch_size: int = setting(16, "images of a step on each process", minimum=1, maximum=MOST_AT_A_TIME)
     gradient_accumulation_steps: int = setting(

@@ -142,7 +142,7 @@ class _Easel:
         table = load_captions(folder, notes.class_names)
         if recipe.method == "pretrained":
             recipe = replace(recipe, coarse=0, fine=0)
-            model, source = load_base(base_of(recipe, notes)), None
+            model, source = load_base(base_of(recipe, notes), recipe.variant), None
             if model.fingerprint() != row.made_from.get("base"):
                 raise ModelError(f"{model.name} is another base than the one that the row was made from")
         else:

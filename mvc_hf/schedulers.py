@@ -1,7 +1,7 @@
 """The schedulers of diffusers that sample from a Stable Diffusion base, one that predicts ε or v.
 
-diffusers has many more, for flow matching, consistency models, video, discrete tokens, inversion. Those fail or, worse,
-give noise: they do not know the noise schedule that such a base was trained on. A test asks every scheduler of the
+diffusers has many more, for flow matching, consistency models, video, discrete tokens, inversion. Those fail or give
+noise: they do not know the noise schedule that such a base was trained on. A test asks every scheduler of the
 installed diffusers to find a picture that it is told the way to, and compares this list with those that do.
 """
 

@@ -178,7 +178,9 @@ class Split:
         Leaving the block without an error makes the shard appear.
         """
         schema = features(self.class_names, is_grouped(self.identity)).arrow_schema
-        made_from = json.dumps(self.identity, sort_keys=True).encode()  # so that a shard can tell by itself
+        made_from = json.dumps(
+            self.identity, sort_keys=True, allow_nan=False
+        ).encode()  # so that a shard can tell by itself
         own = {b"mvc_hf": self.fingerprint.encode(), MADE_FROM: made_from}
         schema = schema.with_metadata({**(schema.metadata or {}), **own})
         path = self.path(shard)
@@ -238,7 +240,9 @@ class Split:
 
     def _write_manifest(self, values: dict[str, Any]) -> None:
         temporary = self.folder / f".{MANIFEST}.tmp"
-        temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
         os.replace(temporary, self.folder / MANIFEST)
 
 

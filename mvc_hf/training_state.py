@@ -39,7 +39,7 @@ def save_state(
         "scaler": scaler.state_dict() if scaler is not None else None,
         "notes": notes,
     }
-    (temporary / "state.json").write_text(json.dumps(values), encoding="utf-8")
+    (temporary / "state.json").write_text(json.dumps(values, allow_nan=False), encoding="utf-8")
     if path.exists():
         shutil.rmtree(path)
     os.replace(temporary, path)
@@ -71,6 +71,11 @@ def load_state(path: Path, *, unet: Any, ema: Any, optimizer: Any, scaler: Any) 
 def saved_states(folder: Path) -> list[Path]:
     """Whole checkpoints, oldest first."""
     return sorted(folder.glob("step-*"))
+
+
+def step_of(state: Path) -> int:
+    """The step after which a checkpoint was written."""
+    return int(state.name.removeprefix("step-"))
 
 
 def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

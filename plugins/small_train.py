@@ -73,7 +73,7 @@ def main():
             updates += 1
             scheduler.step_update(updates)
     result = {"top1": _accuracy(model, test_loader), "updates": updates, "seed": args.seed}
-    Path(args.output).write_text(json.dumps(result) + "\n", encoding="utf-8")
+    Path(args.output).write_text(json.dumps(result, allow_nan=False) + "\n", encoding="utf-8")
 
 
 @torch.inference_mode()

@@ -169,5 +169,7 @@ def demo_trial(out: Path, real: Path, test: Path) -> dict[str, list[float]]:
     summary = out / "results.json"
     known = json.loads(summary.read_text(encoding="utf-8"))
     known["seconds_of_this_call"]["classifier"] = round(time.monotonic() - started, 1)
-    summary.write_text(json.dumps(known | {"classifier": _results(found, trial)}, indent=2) + "\n", encoding="utf-8")
+    summary.write_text(
+        json.dumps(known | {"classifier": _results(found, trial)}, indent=2, allow_nan=False) + "\n", encoding="utf-8"
+    )
     return found
