@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -257,18 +258,18 @@ class Run:
             DivergedError: the loss or the norm of its gradient is not finite, and no scaler has kept that from the
                 weights; or it skips one step after the other.
         """
-        if math.isfinite(loss) and not self.optimizer.step_was_skipped:
+        scaler = self.accelerator.scaler
+        if math.isfinite(loss):
             self.loss, self.skipped = loss, 0
             return
-        if not self.optimizer.step_was_skipped:
+        if scaler is None:
             raise self._diverged("the loss or its gradient is not finite")
-        self.skipped += 1
-        scale = self.accelerator.scaler.get_scale()
+        self.loss, self.skipped = None, self.skipped + 1
+        scale = scaler.get_scale()
         if scale < SMALLEST_SCALE or self.skipped >= MOST_SKIPPED:
             raise self._diverged(
                 f"fp16 has skipped {self.skipped} steps in a row, down to a gradient scale of {scale:g}"
             )
-        self.loss = None
 
     def check_sound(self) -> None:
         """Look at the weights, their average and the optimizer, and let both predict something. Changes nothing.
@@ -285,7 +286,9 @@ class Run:
         if not all_finite(tensors):
             raise self._diverged("weights are not finite")
         few = self.set.rows[: min(2, self.recipe.train_batch_size)]
-        if not all(map(math.isfinite, (self._probe(few), self._probe(few, averaged=False)))):
+        with self._averaged():
+            published = self._denoising_loss(few)
+        if not math.isfinite(published) or not math.isfinite(self._denoising_loss(few)):
             raise self._diverged("what the weights predict is not finite")
 
     def _diverged(self, what: str) -> DivergedError:
@@ -350,21 +353,32 @@ class Run:
         if is_main_process():
             self.log.write(row)
 
+    def _probe(self, rows: np.ndarray) -> float:
+        """Denoising loss of some images with the averaged weights."""
+        with self._averaged():
+            return self._denoising_loss(rows)
+
     @torch.no_grad()
-    def _probe(self, rows: np.ndarray, averaged: bool = True) -> float:
-        """Denoising loss of some images at evenly spread, always equal noise, with the averaged weights."""
-        unet = self.accelerator.unwrap_model(self.unet)
-        averaged = averaged and self.ema is not None
-        if averaged:
-            self.ema.store(unet.parameters())
-            self.ema.copy_to(unet.parameters())
+    def _denoising_loss(self, rows: np.ndarray) -> float:
+        """Of some images, at evenly spread, always equal noise."""
         probe = self.set.probe(np.random.default_rng(0).permutation(rows)[:PROBE_IMAGES])
         size = self.recipe.train_batch_size
         parts = zip(*(value.split(size) for value in vars(probe).values()))
         losses = [(self._loss(Batch(*part).to(self.accelerator.device)), len(part[0])) for part in parts]
-        if averaged:
-            self.ema.restore(unet.parameters())
         return sum(loss.item() * count for loss, count in losses) / sum(count for _, count in losses)
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """With the moving average in the place of the weights, where there is one."""
+        parameters = self.accelerator.unwrap_model(self.unet).parameters
+        if self.ema is not None:
+            self.ema.store(parameters())
+            self.ema.copy_to(parameters())
+        try:
+            yield
+        finally:
+            if self.ema is not None:
+                self.ema.restore(parameters())
 
     def _copies(self) -> bool:
         patience = self.recipe.early_stopping

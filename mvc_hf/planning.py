@@ -212,7 +212,7 @@ class _Rehearsal:
 
     def _updates(self, run: Run) -> Iterator[int]:
         for loss in run.updates():
-            if not math.isfinite(loss.item()) and not run.optimizer.step_was_skipped:  # waits, as the real loop does
+            if not math.isfinite(loss.item()) and run.accelerator.scaler is None:  # waits, as the real loop does
                 raise DivergedError("the loss is not finite within the first updates: take a lower --learning-rate")
             yield 1
 

@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mvc_hf.errors import RecipeError
-from mvc_hf.recipe import FINETUNE, GENERATE, Recipe, differing, fingerprint
+from mvc_hf.recipe import FINETUNE, GENERATE, LARGEST, Recipe, differing, fingerprint
+from mvc_hf.schedulers import SCHEDULERS
 
 FIELDS = {f.name: f for f in dataclasses.fields(Recipe)}
 
@@ -16,7 +17,9 @@ def values_of(field):
     limits, kind = field.metadata, typing.get_type_hints(Recipe)[field.name]
     kinds = typing.get_args(kind) or (kind,)
     some = next(k for k in kinds if k is not type(None))
-    if limits["choices"]:
+    if field.name == "scheduler":
+        values = st.sampled_from(SCHEDULERS)
+    elif limits["choices"]:
         values = st.sampled_from(limits["choices"])
     elif some is bool:
         values = st.booleans()
@@ -24,7 +27,7 @@ def values_of(field):
         values = st.text(st.characters(codec="utf-8"), max_size=20)
     else:
         low = limits["minimum"] if limits["minimum"] is not None else limits["above"]
-        high = limits["maximum"] if limits["maximum"] is not None else 1e6
+        high = limits["maximum"] if limits["maximum"] is not None else LARGEST
         if some is int:
             values = st.integers(int(low), int(high))
         else:
