@@ -100,6 +100,8 @@ def try_out(base: Base, model: str) -> None:
     if len(base.tokenizer) > base.text_encoder.config.vocab_size:
         known = base.text_encoder.config.vocab_size
         raise ModelError(f"{model}: its tokenizer knows {len(base.tokenizer)} tokens, its text encoder {known}")
+    if base.tokenizer("cat").input_ids == base.tokenizer("dog").input_ids:  # made without its files, it knows no word
+        raise ModelError(f"{model}: its tokenizer takes all words for the same: tokenizer/ lacks its vocabulary")
     channels, latent = base.unet.config.in_channels, base.vae.config.latent_channels
     if channels not in (latent, 2 * latent):
         raise ModelError(f"the U-Net of {model} takes {channels} channels; needed are {latent} or {2 * latent}")

@@ -69,7 +69,7 @@ def is_memory_error(error: BaseException) -> bool:
     for cause in causes(error):
         if isinstance(cause, MemoryError | OverflowError) or type(cause).__name__ == "OutOfMemoryError":
             return True
-        if isinstance(cause, RuntimeError | ValueError | OSError) and _TOO_LARGE.search(str(cause)):
+        if isinstance(cause, RuntimeError | ValueError | TypeError | OSError) and _TOO_LARGE.search(str(cause)):
             return True
     return False
 

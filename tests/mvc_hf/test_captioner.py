@@ -14,11 +14,11 @@ from tiny_blip import tiny_captioner
 from mvc_hf import caption_models, captioner
 from mvc_hf.caches import cache_root
 from mvc_hf.caption_lengths import say_cuts
-from mvc_hf.diffusion import load_base
 from mvc_hf.caption_models import CaptionModel, NucleusAt, Weights, draws_of
 from mvc_hf.caption_table import CaptionTable
 from mvc_hf.captioner import ModelCaptions
 from mvc_hf.captions import caption_source, captioned
+from mvc_hf.diffusion import load_base
 from mvc_hf.errors import DataError, ModelError, MvcError, RecipeError, Stopped
 from mvc_hf.pictures import to_rgb
 from mvc_hf.recipe import Recipe

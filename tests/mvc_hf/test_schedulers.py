@@ -95,7 +95,9 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
     from diffusers.utils.dummy_torch_and_scipy_objects import LMSDiscreteScheduler as stand_in
 
     monkeypatch.setattr(diffusers, "LMSDiscreteScheduler", stand_in)
-    with pytest.raises(RecipeError, match="LMSDiscreteScheduler needs scipy, which is not installed: pip install scipy"):
+    with pytest.raises(
+        RecipeError, match="LMSDiscreteScheduler needs scipy, which is not installed: pip install scipy"
+    ):
         make_scheduler("LMSDiscreteScheduler", config("epsilon"), 5)
 
 
