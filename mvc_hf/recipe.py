@@ -157,8 +157,8 @@ class Recipe:
     base: str = setting("", "base model: a Stable Diffusion or InstructPix2Pix folder or Hub id[@revision]")
     variant: str | None = setting(
         None,
-        "which weights of the base: fp16 for *.fp16.safetensors (default: those without a variant, else the one that "
-        "is there)",
+        "which weights of the base, fp16 for those that end in .fp16.safetensors (default: those without a variant, "
+        "else the one that is there)",
         on=BOTH,
         later=True,
     )

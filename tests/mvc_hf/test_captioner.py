@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -462,3 +463,12 @@ def test_a_model_that_fails_is_named(photos, blip2, monkeypatch):
     monkeypatch.setattr(captioner.CaptionModel, "_inputs", full)
     with pytest.raises(MvcError, match="does not suffice for 16 captions at a time: halve --caption-batch-size"):
         captions(open_source(str(photos)), blip2)
+
+
+def test_weights_of_a_variant_alone_are_taken(photos, blip2, tmp_path):
+    folder = shutil.copytree(blip2, tmp_path / blip2.name)
+    for file in folder.glob("*.safetensors"):
+        file.rename(file.with_suffix(".fp16.safetensors"))
+    weights = Weights.locate(str(folder))
+    assert weights.variant == "fp16"
+    CaptionModel(weights, torch.device("cpu"))

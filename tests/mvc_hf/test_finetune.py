@@ -420,7 +420,7 @@ def test_memory_that_does_not_suffice_is_one_line(recipe, tmp_path, monkeypatch)
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(module.Run, "_update", full)
-    with pytest.raises(NotEnoughMemory, match="memory does not suffice to finetune.*--train-batch-size"):
+    with pytest.raises(NotEnoughMemory, match=r"memory does not suffice to finetune.*--train-batch-size"):
         finetune(recipe, tmp_path / "out")
 
 

@@ -234,12 +234,12 @@ def diverging(checkpoint, folder):
 def test_a_scheduler_that_diverges_writes_no_black_rows(recipe, checkpoint, tmp_path, monkeypatch):
     folder, recipe = diverging(checkpoint, tmp_path / "checkpoint"), change(recipe, scheduler="DDIMScheduler")
     with pytest.raises(
-        RecipeError, match="not finite from denoising step 1 of 3 on.*change --scheduler DDIMScheduler"
+        RecipeError, match=r"not finite from denoising step 1 of 3 on.*change --scheduler DDIMScheduler"
     ):
         generate(recipe, folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr("mvc_hf.diffusion._walk_through", lambda *_: None)  # as where only the model shows it
-    with pytest.raises(DivergedError, match="not finite from denoising step 1 of 3 on.*no such row is written"):
+    with pytest.raises(DivergedError, match=r"not finite from denoising step 1 of 3 on.*no such row is written"):
         generate(recipe, folder, tmp_path / "out")
     assert not list((tmp_path / "out").rglob("*.parquet"))
     assert generate(change(recipe, scheduler="EulerDiscreteScheduler"), folder, tmp_path / "other").rows == 12
@@ -254,7 +254,7 @@ def test_a_model_that_breaks_on_the_way_is_named_with_its_step(recipe, checkpoin
         return (found[0] * (math.nan if len(calls) == 5 else 1),)  # the first call is the try-out of the base
 
     monkeypatch.setattr(UNet2DConditionModel, "forward", breaks)
-    with pytest.raises(DivergedError, match="from denoising step 1 of 3 on.*or --guidance-scale 7.5"):
+    with pytest.raises(DivergedError, match=r"from denoising step 1 of 3 on.*or --guidance-scale 7.5"):
         generate(recipe, checkpoint, tmp_path / "out")  # the second batch
     assert not list((tmp_path / "out").rglob("*.parquet"))
     monkeypatch.undo()
@@ -285,7 +285,7 @@ def test_weights_that_are_not_finite_generate_nothing(recipe, checkpoint, tmp_pa
     tensors = load_file(file)
     tensors["conv_in.weight"][0, 0, 0, 0] = math.nan
     save_file(tensors, file)
-    with pytest.raises(ModelError, match="1 weights of .*unet are not finite"):
+    with pytest.raises(ModelError, match=r"1 weights of .*unet are not finite"):
         generate(recipe, folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -322,5 +322,5 @@ def test_memory_that_does_not_suffice_is_one_line(recipe, checkpoint, tmp_path, 
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("mvc_hf.generate.sample", full)
-    with pytest.raises(NotEnoughMemory, match="memory does not suffice to generate.*--batch-size"):
+    with pytest.raises(NotEnoughMemory, match=r"memory does not suffice to generate.*--batch-size"):
         generate(recipe, checkpoint, tmp_path / "out")

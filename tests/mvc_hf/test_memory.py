@@ -24,7 +24,7 @@ from mvc_hf.errors import DataError, NotEnoughMemory
 def test_what_allocators_raise_is_memory(work):
     """Of Python, torch, NumPy and Arrow, each with too much and with more than an address can count."""
     with (
-        pytest.raises(NotEnoughMemory, match="memory does not suffice to generate.*--batch-size"),
+        pytest.raises(NotEnoughMemory, match=r"memory does not suffice to generate.*--batch-size"),
         memory.enough_memory("generate"),
     ):
         work()

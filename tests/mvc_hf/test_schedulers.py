@@ -59,7 +59,7 @@ def test_those_of_the_list_find_the_picture_and_the_others_do_not(prediction_typ
     logging.set_verbosity(level)
     here = [name for name in SCHEDULERS if not getattr(getattr(diffusers, name, None), "_backends", [])[1:]]
     assert {name: found[name] for name in here if not found[name] < 0.05} == {}
-    # CogVideoX's comes near, on another noise schedule than the base's; DPMSolverSDE draws its noise for a whole batch.
+    # CogVideoX's comes near, on another noise schedule than the base's; DPMSolverSDE draws noise for a whole batch.
     apart = ("CogVideoXDDIMScheduler", "DPMSolverSDEScheduler")
     assert [name for name in KNOWN if found[name] < 0.05 and name not in (*SCHEDULERS, *apart)] == []
 
@@ -67,7 +67,7 @@ def test_those_of_the_list_find_the_picture_and_the_others_do_not(prediction_typ
 @pytest.mark.parametrize("steps", [1, 2, 7])
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_every_one_is_made_for_few_steps_or_says_why_not(name, steps):
-    if getattr(diffusers, name)._backends if hasattr(getattr(diffusers, name), "_backends") else False:
+    if hasattr(getattr(diffusers, name), "_backends"):
         pytest.skip("lacks a package here")
     try:
         scheduler = make_scheduler(name, config("v_prediction"), steps)
@@ -114,7 +114,7 @@ def test_too_many_steps():
 
 def test_a_division_by_zero_is_found_before_anything_is_spent():
     """ε at a timestep without signal says nothing of the picture: public reports have black images from it."""
-    schedule = config("epsilon", rescale_betas_zero_snr=True, timestep_spacing="trailing")
+    without_signal = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
     with pytest.raises(RecipeError, match=r"not finite from denoising step 1 of 5 on.*--scheduler DDIMScheduler"):
-        make_scheduler("DDIMScheduler", schedule, 5)
-    make_scheduler("DDIMScheduler", config("v_prediction", **{k: schedule[k] for k in ("rescale_betas_zero_snr", "timestep_spacing")}), 5)  # fmt: skip
+        make_scheduler("DDIMScheduler", config("epsilon", **without_signal), 5)
+    make_scheduler("DDIMScheduler", config("v_prediction", **without_signal), 5)
