@@ -125,7 +125,7 @@ def test_bad_input(capsys, monkeypatch, tmp_path, photos, arguments, code, says)
         (OSError(errno.EFBIG, "File too large", "/x/y"), "the disk is full (/x/y)"),
         (SafetensorError("Error while serializing: I/O error: File too large (os error 27)"), "the disk is full"),
         (
-            SafetensorError("Error while serializing: I/O error: Disk quota exceeded (os error 122)"),
+            SafetensorError("Error while serializing: Disk quota exceeded (os error 122)"),
             "the disk is full",
         ),
         (OSError("Error writing bytes to file. Detail: [errno 122] Disk quota exceeded"), "the disk is full"),

@@ -108,9 +108,9 @@ def test_each_model_is_loaded_once_and_nothing_is_encoded_that_is_not_shown(
 ):
     loaded, images, load = [], [], generating.load_base
 
-    def watched(name):
+    def watched(name, variant=None):
         loaded.append(name)
-        base = load(name)
+        base = load(name, variant)
         encode = base.encode_images
         base.encode_images = lambda pixels: images.append(len(pixels)) or encode(pixels)
         return base
