@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .bank import LatentBank, TextBank
+from .bank import IMAGE_BATCH, LatentBank, TextBank
 from .batches import KEPT_ASIDE_FROM, Batch, TrainingSet, prefetched
 from .caption_lengths import say_cuts
 from .captions import MODEL, CaptionSource, CaptionTable, caption_source, captioned
@@ -70,7 +70,7 @@ def _finetune(recipe: Recipe, out: Path, accelerator: Any) -> Notes:
     base = load_base(recipe.base, recipe.variant)
     resolution = base.check_resolution(recipe.resolution or base.resolution)
     check_trainable(base.scheduler)
-    check_training_fits(recipe, base, resolution, accelerator.device)
+    check_training_fits(recipe, base, resolution, len(source.rows), accelerator.device)
     table = captions_of(recipe, captioner, source)
     say_cuts(table, source.class_names, base)
 
@@ -128,8 +128,14 @@ def _finetune(recipe: Recipe, out: Path, accelerator: Any) -> Notes:
     return notes
 
 
-def check_training_fits(recipe: Recipe, base: Base, resolution: int, device: torch.device) -> None:
-    """Raises NotEnoughMemory where weights, gradients, Adam's moments and the first activations cannot all be held."""
+def check_training_fits(recipe: Recipe, base: Base, resolution: int, images: int, device: torch.device) -> None:
+    """Refuse what cannot be held even in part: the VAE's first layer, or weights, Adam's moments and activations.
+
+    Raises:
+        NotEnoughMemory: with the flag to lower.
+    """
+    first = 4 * base.vae.config.block_out_channels[0] * resolution**2  # bytes of an image, in full precision
+    check_room(min(IMAGE_BATCH, images) * first, device, f"encoding images at --resolution {resolution}")
     weights = sum(parameter.numel() for parameter in base.unet.parameters())
     latents = recipe.train_batch_size * (resolution // base.vae_factor) ** 2
     width = 4 if recipe.mixed_precision == "no" else 2

@@ -29,7 +29,7 @@ def _extremes(tensors: list[torch.Tensor]) -> torch.Tensor:
     """Smallest and largest number of each, (n, 2); NaN where there is one. In one pass, without a copy."""
     if not tensors:
         return torch.zeros(0, 2)
-    return torch.stack([torch.stack(torch.aminmax(tensor.detach())).double() for tensor in tensors])
+    return torch.stack([torch.stack(torch.aminmax(tensor.detach())).float() for tensor in tensors])
 
 
 def _can_break(tensor: torch.Tensor) -> bool:

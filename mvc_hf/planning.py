@@ -91,7 +91,7 @@ class _Rehearsal:
         self.resolution = self.notes.resolution if self.notes else self._resolution()
         self.table = load_captions(checkpoint, self.notes.class_names) if checkpoint else None
         if not self.notes:
-            check_training_fits(self.recipe, self.base, self.resolution, self.device)
+            check_training_fits(self.recipe, self.base, self.resolution, len(self.source.rows), self.device)
         check_sampling_fits(self.recipe, self.base, self.resolution, self._size(), self.device)
 
     def all(self) -> tuple[list[Stage], dict[str, int]]:

@@ -424,9 +424,11 @@ def test_memory_that_does_not_suffice_is_one_line(recipe, tmp_path, monkeypatch)
         finetune(recipe, tmp_path / "out")
 
 
-def test_a_batch_that_no_machine_holds_is_refused_before_anything_is_encoded(recipe, tmp_path, monkeypatch):
+def test_what_no_machine_holds_is_refused_before_anything_is_encoded(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr("mvc_hf.memory._there_is", lambda device: 10 * 2**20)
     monkeypatch.setattr(module, "captions_of", None)
+    with pytest.raises(NotEnoughMemory, match="encoding images at --resolution 8192 takes at least 32 GiB"):
+        finetune(change(recipe, resolution=8192), tmp_path / "out")
     with pytest.raises(NotEnoughMemory, match="--train-batch-size 8192 at --resolution 16 takes at least"):
         finetune(change(recipe, train_batch_size=8192), tmp_path / "out")
     assert not (tmp_path / "out").exists()
