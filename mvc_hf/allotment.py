@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import RecipeError
-from .recipe import fingerprint
+from .recipe import MOST_IMAGES, fingerprint
 
 if TYPE_CHECKING:
     from .recipe import Recipe
 
 IMAGES_PER_CLASS = 100  # where no setting says how many
+MOST_SHARDS = 99_999  # as many as their names can count
 
 
 def needs_real(recipe: Recipe) -> bool:
@@ -31,7 +32,7 @@ def images_of_class(
             but of which it has no image get none.
 
     Raises:
-        RecipeError: it comes to no image at all.
+        RecipeError: it comes to no image at all, or to more images or shards than a data set may have.
     """
     used = np.ones(classes, bool) if used is None else used
     counts = np.zeros(classes, np.int64)
@@ -47,6 +48,14 @@ def images_of_class(
         counts[used] = spread(int(used.sum()), recipe.total)
     if not counts.sum():
         raise RecipeError("there is no image to make: no class has a real image that --per-image could count")
+    total = sum(counts.tolist())
+    if total > MOST_IMAGES:
+        raise RecipeError(f"that comes to {total:,} images; a data set may have {MOST_IMAGES:,}: make fewer")
+    if total > MOST_SHARDS * recipe.shard_size:
+        raise RecipeError(
+            f"--shard-size {recipe.shard_size} makes more than {MOST_SHARDS:,} shards of {total:,} images: take at "
+            f"least {-(-total // MOST_SHARDS)}"
+        )
     return counts
 
 

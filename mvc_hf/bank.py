@@ -56,8 +56,7 @@ class TextBank:
             "tokens": base.tokens_of(texts),
             "encoder": base.encoder_fingerprint("text_encoder"),
         }
-        width = base.text_encoder.config.hidden_size
-        shape = (len(texts), base.tokenizer.model_max_length, width)
+        shape = (len(texts), base.tokens, base.width)
 
         def encode(first: int, out: np.ndarray) -> None:
             for at in range(0, len(out), TEXT_BATCH):

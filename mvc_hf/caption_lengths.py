@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .caption_table import CaptionTable, with_prefix
 from .progress import say
 from .texts import some
+
+if TYPE_CHECKING:
+    from .diffusion import Base
 
 TOKENS = 77  # of all CLIP text encoders of Stable Diffusion 1.x and 2.x
 ENDS = 2  # tokens that mark the start and the end
 WORD = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[^\W\d_]+|\d|(?:[^\s\w]|_)+")  # CLIP's tokens never reach over these
 
 
-def say_cuts(table: CaptionTable, class_names: Sequence[str], tokenizer: Any = None) -> int:
+def say_cuts(table: CaptionTable, class_names: Sequence[str], base: Base | None = None) -> int:
     """Say how many captions do not fit into what the text encoder reads, and which class names do not.
 
     Args:
         table: captions with their prefix.
         class_names: of the data set.
-        tokenizer: the base's; without it each word counts as one token, so that "at least" so many are cut.
+        base: whose text encoder reads them; without it each word counts as one token, so that "at least" so many are
+            cut.
 
     Returns:
         How many captions are cut.
     """
-    limit = tokenizer.model_max_length if tokenizer else TOKENS
+    tokenizer, limit = (base.tokenizer, base.tokens) if base else (None, TOKENS)
     cut = sum(n > limit for n in _lengths(table.captions, tokenizer, limit))
     if cut:
         some_of = (

@@ -5,9 +5,8 @@ A model is found, loaded and asked here; which pictures, how many captions and w
 
 from __future__ import annotations
 
-import contextlib
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,12 +19,14 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from .addresses import Stream, words
 from .diffusion import is_hub_id
-from .errors import ModelError, RecipeError
+from .errors import ModelError, NotEnoughMemory, RecipeError
 from .files import digests
+from .foreign import foreign
 from .pictures import to_rgb
 from .progress import say
 from .recipe import fingerprint
 from .texts import collapsed, reason, some
+from .weights import choose
 
 FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")  # no pickles, no code
 TOP_P = 0.9  # of the sampled captions: the nucleus with which BLIP's own training captions were sampled
@@ -67,11 +68,12 @@ class Weights:
                 f"{self.name} is a model of type {self.config.model_type}, which writes no captions; take BLIP-2, "
                 "BLIP or another image-text-to-text model of transformers (--caption-model)"
             )
-        if not list(self.folder.glob("*.safetensors")):
-            raise ModelError(
-                f"{self.name} has no safetensors; pickle files are not loaded: take another --caption-model, or "
-                "convert it with save_pretrained"
-            )
+        _ = self.variant
+
+    @cached_property
+    def variant(self) -> str | None:
+        """Of its weights: None, or the only one there is. Raises ModelError where there are no safetensors."""
+        return choose((path.name for path in self.folder.iterdir()), "model", self.name)
 
     @cached_property
     def config(self) -> Any:
@@ -80,10 +82,8 @@ class Weights:
 
         if not (self.folder / "config.json").is_file():
             raise ModelError(f"{self.name} is not a model of transformers: it has no config.json")
-        try:
+        with foreign(f"{self.name} cannot be loaded by transformers alone"):
             return AutoConfig.from_pretrained(self.folder, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"{self.name} cannot be loaded by transformers alone: {reason(error)}") from error
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -131,15 +131,12 @@ class CaptionModel:
         if prompt and kind in WITHOUT_PROMPT:
             raise RecipeError(f"--caption-prompt {prompt!r}: {weights.name}, of type {kind}, takes none; leave it out")
         self.name = weights.name
-        options = {"dtype": precision_on(device, weights.config), "use_safetensors": True, "output_loading_info": True}
-        try:
-            with _quiet():
-                self._processor, self._pictures, self._tokenizer = _processors(weights.folder)
-                model, info = AutoModelForImageTextToText.from_pretrained(
-                    weights.folder, trust_remote_code=False, **options
-                )
-        except Exception as error:  # a damaged folder of anybody's model: what comes is an open set
-            raise ModelError(f"the captioning model {weights.name} cannot be loaded: {reason(error)}") from error
+        options = {"use_safetensors": True, "variant": weights.variant, "output_loading_info": True}
+        with foreign(f"the captioning model {weights.name} cannot be loaded"):
+            self._processor, self._pictures, self._tokenizer = _processors(weights.folder)
+            model, info = AutoModelForImageTextToText.from_pretrained(
+                weights.folder, trust_remote_code=False, dtype=precision_on(device, weights.config), **options
+            )
         if info["missing_keys"]:
             missing = sorted(info["missing_keys"])
             say(f"note: {len(missing)} weights of {weights.name} are in none of its files: {some(missing, 3)}")
@@ -173,17 +170,13 @@ class CaptionModel:
         if draws.any():
             options["logits_processor"] = LogitsProcessorList([NucleusAt(draws)])
         try:
-            with _quiet():
+            with foreign(f"{self.name} cannot caption pictures", "take another --caption-model"):
                 inputs = self._inputs(prepared)
                 found = self._model.generate(**inputs, **options)
-        except torch.OutOfMemoryError as error:
-            message = f"the GPU's memory does not suffice for {len(prepared)} captions at a time: halve "
-            raise ModelError(message + "--caption-batch-size; the captions made so far are kept") from error
-        except Exception as error:  # anybody's model and processor
-            raise ModelError(
-                f"{self.name} cannot caption pictures ({type(error).__name__}: {reason(error)}): take another "
-                "--caption-model"
-            ) from error
+        except NotEnoughMemory as error:
+            what = "the memory" if self._model.device.type == "cpu" else "the GPU's memory"
+            message = f"{what} does not suffice for {len(prepared)} captions at a time: halve "
+            raise NotEnoughMemory(message + "--caption-batch-size; the captions made so far are kept") from error
         return [_text(line) for line in self._decoded(found, inputs.get("input_ids"))]
 
     def _inputs(self, prepared: Sequence[Any]) -> dict[str, Any]:
@@ -264,19 +257,3 @@ def draws_of(seed: int, rows: np.ndarray, numbers: np.ndarray, count: int) -> np
 def _text(line: str) -> str:
     """What a model said on one line, in whatever language; control characters are none."""
     return collapsed("".join(" " if unicodedata.category(c) == "Cc" else c for c in line))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' own bars and notices: ours say what is going on."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

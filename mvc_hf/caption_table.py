@@ -146,7 +146,8 @@ class CaptionTable:
         try:
             table = pa.table(columns)
             if self.origin is not None:
-                table = table.replace_schema_metadata({ORIGIN: json.dumps(self.origin, sort_keys=True)})
+                origin = json.dumps(self.origin, sort_keys=True, allow_nan=False)
+                table = table.replace_schema_metadata({ORIGIN: origin})
             with atomic_write(path) as temporary:
                 pq.write_table(table, temporary)
         except OSError as error:

@@ -6,25 +6,28 @@ text and zero image latents, w the guidance scale.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .errors import ModelError, RecipeError
+from .base_checks import COMPONENTS, check_layout, check_numbers, check_whole, try_out
+from .errors import DivergedError, ModelError, RecipeError
+from .finite import all_finite
+from .foreign import foreign, quiet
 from .hub_pull import is_hub_id as is_hub_id
 from .hub_pull import locate
 from .integrity import CAPTIONS, check_checkpoint
+from .schedulers import check_scheduler
+from .texts import reason
+from .weights import STEMS, listing, variant_of, variants_of
 
-COMPONENTS = ("tokenizer", "text_encoder", "vae", "unet", "scheduler")
 NOTED_BY_LIBRARIES = ("transformers_version", "torch_dtype", "dtype", "architectures")
-PIPELINES = ("StableDiffusionPipeline", "StableDiffusionInstructPix2PixPipeline")
 
 
 @dataclass
@@ -42,6 +45,17 @@ class Base:
     vae: Any
     unet: Any
     scheduler: Any
+    variants: dict[str, str | None] = field(default_factory=dict)  # of the weights of each part
+
+    @property
+    def tokens(self) -> int:
+        """m: how many tokens the text encoder reads. Its network knows, whatever the tokenizer's files say."""
+        return self.text_encoder.config.max_position_embeddings
+
+    @property
+    def width(self) -> int:
+        """d: of an embedding."""
+        return self.text_encoder.config.hidden_size
 
     @property
     def vae_factor(self) -> int:
@@ -52,6 +66,8 @@ class Base:
     def resolution(self) -> int:
         """The side, in pixels, of the images that the base was made for."""
         size = self.unet.config.sample_size
+        if size is None:
+            raise ModelError(f"{self.name} does not say for which size of images it was made: give --resolution")
         return (size if isinstance(size, int) else size[0]) * self.vae_factor
 
     def check_resolution(self, resolution: int) -> int:
@@ -66,16 +82,19 @@ class Base:
         return resolution
 
     def fingerprint(self, *components: str) -> str:
-        """Hex digest of the files of some components (of all, if none is named)."""
+        """Hex digest of the files of some components (of all, if none is named): of weights, those that are loaded."""
         digest = hashlib.blake2b(digest_size=16)
         for component in components or COMPONENTS:
             for path in sorted((self.folder / component).iterdir()):
-                if path.suffix in (".safetensors", ".json", ".txt"):
+                if path.suffix in (".json", ".txt") or self._is_loaded(component, path.name):
                     digest.update(f"{component}/{path.name}".encode())
                     with path.open("rb") as file:
                         for block in iter(lambda: file.read(1 << 22), b""):
                             digest.update(block)
         return digest.hexdigest()
+
+    def _is_loaded(self, component: str, name: str) -> bool:
+        return component in STEMS and variant_of(name, STEMS[component]) == (self.variants.get(component) or "")
 
     def encoder_fingerprint(self, component: str) -> str:
         """Hex digest of what an encoder computes: its weights, as they are loaded, and the shape of its network.
@@ -98,20 +117,21 @@ class Base:
 
     def tokens_of(self, texts: list[str]) -> str:
         """Hex digest of the token ids of texts: of a tokenizer, what it does counts, not in which files it lies."""
-        ids = self.tokenizer(texts, truncation=True, max_length=self.tokenizer.model_max_length).input_ids
+        ids = self.tokenizer(texts, truncation=True, max_length=self.tokens).input_ids
         return hashlib.blake2b(json.dumps(ids).encode(), digest_size=16).hexdigest()
 
     @torch.inference_mode()
     def encode_text(self, texts: list[str]) -> torch.Tensor:
-        """CLIP embeddings (N, m, d). What does not fit into m tokens is cut at the end; the class name comes first."""
+        """CLIP embeddings (N, m, d). What does not fit into m tokens is cut at the end; the class name comes first.
+
+        Raises:
+            DivergedError: they are not finite in half precision, in which they are kept.
+        """
         tokens = self.tokenizer(
-            texts,
-            padding="max_length",
-            truncation=True,
-            max_length=self.tokenizer.model_max_length,
-            return_tensors="pt",
+            texts, padding="max_length", truncation=True, max_length=self.tokens, return_tensors="pt"
         )
-        return self.text_encoder(tokens.input_ids.to(self.text_encoder.device))[0]
+        embeddings = self.text_encoder(tokens.input_ids.to(self.text_encoder.device))[0]
+        return self._storable(embeddings, "text encoder", "embeddings")
 
     @torch.inference_mode()
     def encode_images(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -122,14 +142,38 @@ class Base:
 
         Returns:
             Two tensors (N, C, H / vae_factor, W / vae_factor).
+
+        Raises:
+            DivergedError: they are not finite in half precision, in which they are kept.
         """
         posterior = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
-        return posterior.mean, posterior.std
+        return tuple(self._storable(part, "VAE", "latents") for part in (posterior.mean, posterior.std))
+
+    def _storable(self, values: torch.Tensor, what: str, of: str) -> torch.Tensor:
+        if not all_finite([values.half()]):
+            raise DivergedError(
+                f"the {what} of {self.name} gives {of} that are not finite in half precision: its weights are "
+                "damaged or of another model; take another base"
+            )
+        return values
 
     @torch.inference_mode()
     def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
-        """Images of scaled latents: uint8 RGB, (N, H, W, 3), on the CPU; rounded as diffusers does."""
+        """Images of scaled latents: uint8 RGB, (N, H, W, 3), on the CPU; rounded as diffusers does.
+
+        Raises:
+            DivergedError: the VAE's output is not finite; a cast to uint8 would make it black.
+        """
         pixels = self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample
+        if not all_finite([pixels]):
+            raise DivergedError(
+                f"the VAE of {self.name} gives pixels that are not finite: no such row is written; "
+                + (
+                    "its weights are damaged, or the latents are no images"
+                    if self.vae.dtype == torch.float32
+                    else f"it does not bear {_short(self.vae.dtype)}: take --mixed-precision no"
+                )
+            )
         pixels = (pixels.float() / 2 + 0.5).clamp(0, 1) * 255
         return pixels.round().to(torch.uint8).permute(0, 2, 3, 1).cpu()
 
@@ -141,94 +185,73 @@ class Base:
         return self
 
 
-def load_base(model: str) -> Base:
-    """Load a Stable Diffusion (4-channel) or InstructPix2Pix (8-channel) model.
+def load_base(model: str, variant: str | None = None) -> Base:
+    """Load a Stable Diffusion (4-channel) or InstructPix2Pix (8-channel) model, and try it out in small.
 
     Args:
         model: a folder in diffusers' layout, or a Hub id with an optional `@revision`.
+        variant: of the weights, as "fp16" (default: those that have none, else the only one).
 
     Raises:
-        ModelError: it is not there, is not Stable Diffusion, has no safetensors, or is a checkpoint of ours that is
-            not as it was made.
+        ModelError: it is not there, is not Stable Diffusion, has no safetensors, lacks weights or has some that are
+            not finite, its parts do not fit together, or it is a checkpoint of ours that is not as it was made.
     """
     import diffusers
     import transformers
 
-    found = locate(model)
+    found = locate(model, variant=variant)
     if found is None:
-        raise ModelError(f"no model at {model!r}: give a folder in diffusers' layout, or a Hub id such as org/name")
+        raise ModelError(_not_a_folder(model))
     folder, name, revision = found
     check_checkpoint(folder, lambda name: name != CAPTIONS)
-    _check_layout(folder, model)
+    with foreign(f"cannot load {model}"):
+        check_layout(folder, model)
+        check_numbers(folder, model)
+        variants = variants_of(listing(folder), model, variant)
 
-    def part(library, cls: str, component: str, **options):
-        return getattr(library, cls).from_pretrained(folder, subfolder=component, **options)
+        def network(library: Any, cls: str, part: str, dtype: str) -> Any:
+            module, info = getattr(library, cls).from_pretrained(
+                folder, subfolder=part, use_safetensors=True, variant=variants[part], output_loading_info=True,
+                **{dtype: torch.float32},
+            )  # fmt: skip
+            check_whole(part, info, model)
+            return module.requires_grad_(False).eval()
 
-    weights = {"use_safetensors": True, "torch_dtype": torch.float32}
-    text_weights = {"use_safetensors": True, "dtype": torch.float32}
-    try:
-        with _quiet():
-            base = Base(
-                folder=folder,
-                name=name,
-                revision=revision,
-                tokenizer=part(transformers, "CLIPTokenizer", "tokenizer"),
-                text_encoder=part(transformers, "CLIPTextModel", "text_encoder", **text_weights),
-                vae=part(diffusers, "AutoencoderKL", "vae", **weights),
-                unet=part(diffusers, "UNet2DConditionModel", "unet", **weights),
-                scheduler=part(diffusers, "DDPMScheduler", "scheduler"),
-            )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"cannot load {model}: {_first_line(error)}") from error
-    channels, latent = base.unet.config.in_channels, base.vae.config.latent_channels
-    if channels not in (latent, 2 * latent):
-        raise ModelError(f"the U-Net of {model} takes {channels} channels; needed are {latent} or {2 * latent}")
-    for module in (base.text_encoder, base.vae, base.unet):
-        module.requires_grad_(False).eval()
+        base = Base(
+            folder=folder,
+            name=name,
+            revision=revision,
+            tokenizer=transformers.CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer"),
+            text_encoder=network(transformers, "CLIPTextModel", "text_encoder", "dtype"),
+            vae=network(diffusers, "AutoencoderKL", "vae", "torch_dtype"),
+            unet=network(diffusers, "UNet2DConditionModel", "unet", "torch_dtype"),
+            scheduler=diffusers.DDPMScheduler.from_pretrained(folder, subfolder="scheduler"),
+            variants=variants,
+        )
+        base.tokenizer.model_max_length = base.tokens  # what is saved of it says what is true
+    with foreign(f"the parts of {model} do not fit together"):
+        try_out(base, model)
     return base
 
 
-def _check_layout(folder: Path, model: str) -> None:
-    index = folder / "model_index.json"
-    if not index.is_file():
-        raise ModelError(f"{model} is not a diffusers model: it has no model_index.json")
-    try:
-        kind = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
-    except (json.JSONDecodeError, AttributeError) as error:
-        raise ModelError(f"{model}: model_index.json is not valid JSON") from error
-    if kind not in PIPELINES:
-        raise ModelError(f"{model} is a {kind}; needed is Stable Diffusion 1.x or 2.x ({' or '.join(PIPELINES)})")
-    for component in COMPONENTS:
-        if not (folder / component).is_dir():
-            raise ModelError(f"{model} has no {component}/ folder")
-    for component in ("text_encoder", "vae", "unet"):
-        if not list((folder / component).glob("*.safetensors")):
-            raise ModelError(f"{model} has no safetensors in {component}/; pickle files are not loaded")
+def _not_a_folder(model: str) -> str:
+    path = Path(model).expanduser()
+    if path.is_file() and path.suffix == ".safetensors":
+        target = path.with_suffix("")
+        return (
+            f"{model} is a single file: make a folder in diffusers' layout of it, once, with the Hub in reach: python "
+            f"-c \"from diffusers import StableDiffusionPipeline as P; P.from_single_file('{path}')"
+            f".save_pretrained('{target}')\"; then give {target} in its place"
+        )
+    if path.is_file():
+        return (
+            f"{model} is a file, not a model in diffusers' layout: give a folder or a Hub id; pickles are not loaded"
+        )
+    return f"no model at {model!r}: give a folder in diffusers' layout, or a Hub id such as org/name"
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Without the loaders' own progress bars and notices: ours say what is going on."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    levels = [(log, log.get_verbosity()) for log in (diffusers_logging, transformers_logging)]
-    bars = transformers_logging.is_progress_bar_enabled()
-    for log, _ in levels:
-        log.set_verbosity_error()
-        log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for log, level in levels:
-            log.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
-            diffusers_logging.enable_progress_bar()
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def precision(name: str) -> torch.dtype:
@@ -263,26 +286,60 @@ def widen_unet(unet: Any) -> Any:
 def make_scheduler(name: str, config: dict[str, Any], num_inference_steps: int | None = None) -> Any:
     """A diffusers scheduler by class name, for a base's noise schedule.
 
+    With a number of steps it is led through all of them, with a stand-in for the model, so that what it does not take
+    is heard before anything is spent.
+
     Raises:
-        RecipeError: there is no scheduler of that name in the installed diffusers.
+        RecipeError: it is none for such a base, is not in the installed diffusers or lacks what it is made with, does
+            not take the number of steps, or divides by zero on the base's noise schedule.
     """
     import diffusers
 
+    check_scheduler(name)
     cls = getattr(diffusers, name, None)
-    if not (inspect.isclass(cls) and issubclass(cls, diffusers.SchedulerMixin)):
+    if missing := [package for package in getattr(cls, "_backends", ()) if package != "torch"]:
+        raise RecipeError(  # in its place diffusers has put a class that cannot be made
+            f"--scheduler {name} needs {' and '.join(missing)}, which is not installed: pip install "
+            f"{' '.join(missing)}, or take EulerDiscreteScheduler"
+        )
+    if cls is None:
         raise RecipeError(
             f"--scheduler {name!r} is not in diffusers {diffusers.__version__}; try EulerDiscreteScheduler"
         )
     options = {}
     if "clip_sample" in inspect.signature(cls.__init__).parameters:
         options["clip_sample"] = False  # latents are not pixels: clipping them to [-1, 1] destroys them
-    scheduler = cls.from_config(config, **options)
-    if num_inference_steps is not None:
-        try:
-            scheduler.set_timesteps(num_inference_steps)
-        except (ValueError, TypeError, NotImplementedError) as error:
-            raise RecipeError(f"--scheduler {name} does not take {num_inference_steps} steps: {error}") from error
+    try:
+        scheduler = cls.from_config(config, **options)
+        if num_inference_steps is not None:
+            _walk_through(scheduler, num_inference_steps)
+    except RecipeError:
+        raise
+    except Exception as error:  # each scheduler has its own way of saying no
+        steps = f"{num_inference_steps} steps on " if num_inference_steps is not None else ""
+        raise RecipeError(
+            f"--scheduler {name} does not take {steps}the base's noise schedule ({reason(error)}): take another "
+            "--scheduler or --num-inference-steps"
+        ) from error
     return scheduler
+
+
+def _walk_through(scheduler: Any, steps: int) -> None:
+    """All steps, with one number for latents and a model that gives it back. Raises RecipeError where that breaks."""
+
+    def model(unet_input: torch.Tensor, timestep: Any, **_: Any) -> tuple[torch.Tensor]:
+        return (unet_input,)
+
+    model.dtype = torch.float32
+    one = torch.ones(1, 1, 1, 1)
+    try:
+        sample(
+            model, scheduler, one, torch.zeros(1, 1, 1), torch.zeros(1, 1), None, Guidance(1.0),
+            num_inference_steps=steps, generators=[torch.Generator().manual_seed(0)],
+        )  # fmt: skip
+    except DivergedError as error:
+        raise RecipeError(str(error)) from error
+    scheduler.set_timesteps(steps)
 
 
 @dataclass
@@ -339,6 +396,10 @@ def sample(
 
     Returns:
         Scaled latents z_0, (B, C, h, w).
+
+    Raises:
+        DivergedError: they are not finite; the step from which on is named. It is found after the last step, as to
+            look at each would mean to wait for the device.
     """
     passes = guidance.passes
     text = torch.cat([prompt_embeds if t else null_embeds.expand_as(prompt_embeds) for _, t in passes]).to(unet.dtype)
@@ -348,6 +409,7 @@ def sample(
     scheduler.set_timesteps(num_inference_steps, device=latents.device)
     options = {"generator": generators} if "generator" in inspect.signature(scheduler.step).parameters else {}
     latents = latents * scheduler.init_noise_sigma
+    sound = torch.zeros((), dtype=torch.int64, device=latents.device)  # steps with finite latents
     for t in scheduler.timesteps:
         inputs = scheduler.scale_model_input(torch.cat([latents] * len(passes)), t)
         if image is not None:
@@ -355,8 +417,27 @@ def sample(
         predicted = unet(inputs.to(unet.dtype), t, encoder_hidden_states=text, return_dict=False)[0]
         predictions = predicted.to(latents.dtype).chunk(len(passes))  # the scheduler's sums stay in full precision
         latents = scheduler.step(guidance.combine(predictions), t, latents, return_dict=False, **options)[0]
+        sound += all_finite([latents])
         on_step()
+    if (steps := sound.item()) < len(scheduler.timesteps):
+        raise DivergedError(_diverged(scheduler, steps + 1, guidance, unet.dtype))
     return latents
+
+
+def _diverged(scheduler: Any, step: int, guidance: Guidance, dtype: torch.dtype) -> str:
+    """What to change, the likeliest first."""
+    name, config = type(scheduler).__name__, scheduler.config
+    help = [f"--scheduler {name}"]
+    if getattr(config, "rescale_betas_zero_snr", False) and config.prediction_type == "epsilon":
+        help[0] += " (a schedule that ends without signal divides by zero where ε is predicted)"
+    if dtype == torch.float16:
+        help.append("--mixed-precision fp16")
+    if max(guidance.text, guidance.image or 0) > 1:
+        help.append(f"--guidance-scale {guidance.text:g}")
+    return (
+        f"the latents are not finite from denoising step {step} of {len(scheduler.timesteps)} on, so no such row is "
+        f"written: change {' or '.join(help)}"
+    )
 
 
 def check_trainable(scheduler: Any) -> None:
@@ -385,7 +466,7 @@ def save_pipeline(base: Base, unet: Any, folder: Path) -> None:
         vae=base.vae, text_encoder=base.text_encoder, tokenizer=base.tokenizer, unet=unet, scheduler=scheduler,
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
-    with _quiet():
+    with quiet():
         pipeline.save_pretrained(folder, safe_serialization=True)
     _forget_paths((file for component in COMPONENTS for file in (folder / component).glob("*.json")), base.name)
 
@@ -399,8 +480,14 @@ def _forget_last_call(tokenizer: Any) -> None:
 
 
 def _stored_scheduler(folder: Path) -> str:
+    """The base's own scheduler, which `check_numbers` has let pass; DDIM where this machine cannot make that one."""
     config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
-    return config.get("_class_name", "PNDMScheduler")
+    name = config.get("_class_name", "PNDMScheduler")
+    try:
+        make_scheduler(name, config)
+    except RecipeError:
+        return "DDIMScheduler"
+    return name
 
 
 def _forget_paths(files: Iterable[Path], name: str) -> None:
@@ -409,4 +496,4 @@ def _forget_paths(files: Iterable[Path], name: str) -> None:
         values = json.loads(file.read_text(encoding="utf-8"))
         if isinstance(values, dict) and "_name_or_path" in values:
             values["_name_or_path"] = name
-            file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+            file.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -17,6 +17,7 @@ from concurrent.futures import BrokenExecutor
 
 from .errors import MvcError, last_error
 from .files import is_disk_full
+from .memory import is_memory_error
 from .texts import collapsed, one_line, reason
 
 STOPPED = "stopped; the same command goes on where it was"
@@ -79,6 +80,8 @@ def line_of(error: BaseException) -> str | None:
     if is_disk_full(error):
         where = f" ({error.filename})" if getattr(error, "filename", None) else ""
         return f"the disk is full{where}: make room and give the same command again; what is finished is kept"
+    if is_memory_error(error):
+        return "the memory does not suffice for these settings: take smaller numbers for batches, sizes and images"
     if lost or isinstance(error, BrokenExecutor):
         return (
             "a worker process was ended from outside, as systems do that run out of memory: take fewer workers or "

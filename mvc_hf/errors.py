@@ -51,6 +51,14 @@ class ModelError(MvcError):
     """A base model or checkpoint that cannot be used."""
 
 
+class NotEnoughMemory(ModelError, MemoryError):
+    """Memory, of the machine or of its GPU, that does not suffice by these settings."""
+
+
+class DivergedError(ModelError):
+    """Numbers that are not finite any more: weights, a loss, latents or pixels."""
+
+
 class OutputError(MvcError):
     """A folder that cannot be written: made by another recipe, full, or not ours."""
 

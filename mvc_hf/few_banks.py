@@ -32,7 +32,7 @@ class FewTexts:
 
     def __init__(self, table: CaptionTable, base: Base):
         self.table, self.base = table, base  # the base until `let_go`
-        self.tokens, self.width = base.tokenizer.model_max_length, base.text_encoder.config.hidden_size
+        self.tokens, self.width = base.tokens, base.width
         self.embeddings = torch.empty(len(table), self.tokens, self.width, dtype=torch.float16, device="meta")
         self.null = self._encode([""])[0]
         self._known: dict[int, torch.Tensor] = {}

@@ -14,18 +14,20 @@ import torch
 import torch.nn.functional as F
 
 from .apart import keep_apart
-from .bank import LatentBank, TextBank
+from .bank import IMAGE_BATCH, LatentBank, TextBank
 from .batches import KEPT_ASIDE_FROM, Batch, TrainingSet, prefetched
 from .caption_lengths import say_cuts
 from .captions import MODEL, CaptionSource, CaptionTable, caption_source, captioned
 from .card_parts import licence_of
 from .checkpoint import CAPTIONS, NOTES, Notes, versions
 from .diffusion import Base, check_trainable, load_base, precision, save_pipeline, training_target, widen_unet
-from .errors import ModelError, OutputError, RecipeError, Stopped
+from .errors import DivergedError, ModelError, OutputError, RecipeError, Stopped
+from .finite import all_finite
 from .groups import Groups
 from .integrity import damaged, described, digests_of, files_of_checkpoint
 from .interrupt import Interruption
 from .locks import locked_folder, strangers
+from .memory import check_room, enough_memory
 from .processes import agreed, on_cpu
 from .progress import bar, is_main_process, say
 from .recipe import FINETUNE, Recipe, differing, fingerprint
@@ -33,9 +35,12 @@ from .side_files import read_json, write_json
 from .source import Source, open_for
 from .texts import some
 from .training_log import Log, Looks
-from .training_state import load_state, newest_state, notes_of, save_state, saved_states
+from .training_state import load_state, newest_state, notes_of, save_state, saved_states, step_of
 
 PROBE_IMAGES = 256  # images of each kind in a look at the kept-aside loss
+# fp16's gradient scaler starts at 2^16 and halves its scale with every step that it skips; a few at the start, and one
+# now and then, are its way of working.
+SMALLEST_SCALE, MOST_SKIPPED = 2.0**-10, 30
 
 
 def finetune(recipe: Recipe, out: str | Path) -> Notes:
@@ -62,14 +67,20 @@ def finetune(recipe: Recipe, out: str | Path) -> Notes:
 
 def _finetuned(recipe: Recipe, out: Path) -> Notes:
     accelerator = accelerator_of(recipe)
+    with enough_memory("finetune", accelerator.device):
+        return _finetune(recipe, out, accelerator)
+
+
+def _finetune(recipe: Recipe, out: Path, accelerator: Any) -> Notes:
     source = open_for(recipe)
     groups = Groups.of(source, recipe.group_column) if recipe.group_column else None
     captioner = captioner_of(recipe)
-    base = load_base(recipe.base)
+    base = load_base(recipe.base, recipe.variant)
     resolution = base.check_resolution(recipe.resolution or base.resolution)
     check_trainable(base.scheduler)
+    check_training_fits(recipe, base, resolution, len(source.rows), accelerator.device)
     table = captions_of(recipe, captioner, source)
-    say_cuts(table, source.class_names, base.tokenizer)
+    say_cuts(table, source.class_names, base)
 
     base.to(accelerator.device)
     with accelerator.main_process_first():  # one process encodes, the others find it done
@@ -126,6 +137,21 @@ def _finetuned(recipe: Recipe, out: Path) -> Notes:
     return notes
 
 
+def check_training_fits(recipe: Recipe, base: Base, resolution: int, images: int, device: torch.device) -> None:
+    """Refuse what cannot be held even in part: the VAE's first layer, or weights, Adam's moments and activations.
+
+    Raises:
+        NotEnoughMemory: with the flag to lower.
+    """
+    first = 4 * base.vae.config.block_out_channels[0] * resolution**2  # bytes of an image, in full precision
+    check_room(min(IMAGE_BATCH, images) * first, device, f"encoding images at --resolution {resolution}")
+    weights = sum(parameter.numel() for parameter in base.unet.parameters())
+    latents = recipe.train_batch_size * (resolution // base.vae_factor) ** 2
+    width = 4 if recipe.mixed_precision == "no" else 2
+    needed = 4 * 4 * weights + 2 * width * latents * base.unet.config.block_out_channels[0]
+    check_room(needed, device, f"--train-batch-size {recipe.train_batch_size} at --resolution {resolution}")
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How long a run is, in updates, and its learning rate at each of them."""
@@ -169,8 +195,9 @@ class Run:
         from diffusers.training_utils import EMAModel
 
         self.recipe, self.schedule, self.set, self.accelerator = recipe, schedule, training_set, accelerator
-        self.scheduler, self.out, self.looks, self.step, self.loss = base.scheduler, out, Looks(), 0, math.nan
+        self.scheduler, self.out, self.looks, self.step, self.loss = base.scheduler, out, Looks(), 0, None
         self.made_from = made_from  # a fingerprint, kept in the checkpoints: they can tell whose they are
+        self.skipped = 0  # steps in a row that the gradient scaler left out
         unet = widen_unet(base.unet).requires_grad_(True).train().to(accelerator.device)
         if recipe.gradient_checkpointing:
             unet.enable_gradient_checkpointing()
@@ -192,16 +219,18 @@ class Run:
             shown.update(self.step)
             batches = self._batches()
             while self.step < self.schedule.steps and not self._copies():
-                self.loss, stop = self._agreed(self._update(batches), interruption.requested)
+                loss, stop = self._agreed(self._update(batches), interruption.requested)
                 self.step += 1
+                self._note(loss)
                 self._look()
                 shown.update(1)
-                shown.set_postfix(loss=f"{self.loss:.4f}", refresh=False)
+                shown.set_postfix(loss="—" if self.loss is None else f"{self.loss:.4f}", refresh=False)
                 last = self.step == self.schedule.steps
                 if self.step % self.recipe.checkpointing_steps == 0 or last or stop:
                     self._save()
                 if stop and not last:
                     raise Stopped(f"stopped at step {self.step}; the same command goes on from there")
+        self.check_sound()
 
     def updates(self) -> Iterator[torch.Tensor]:
         """Update after update, each with its loss, without looks and checkpoints: for those who only measure."""
@@ -236,7 +265,58 @@ class Run:
     def _agreed(self, loss: torch.Tensor, stop: bool) -> tuple[float, bool]:
         """The loss over all processes, and whether any of them was asked to stop: they must stop at the same step."""
         mean = self.accelerator.reduce(torch.stack([loss, torch.full_like(loss, float(stop))]), "mean")
-        return mean[0].item(), mean[1].item() > 0
+        loss, stopped = mean.tolist()  # the only time in a step that the device is waited for
+        return loss, stopped > 0
+
+    def _note(self, loss: float) -> None:
+        """Keep the loss of the step, None for one that fp16's gradient scaler has skipped, as it does now and then.
+
+        Raises:
+            DivergedError: the loss or the norm of its gradient is not finite, and no scaler has kept that from the
+                weights; or it skips one step after the other.
+        """
+        scaler = self.accelerator.scaler
+        if math.isfinite(loss):
+            self.loss, self.skipped = loss, 0
+            return
+        if scaler is None:
+            raise self._diverged("the loss or its gradient is not finite")
+        self.loss, self.skipped = None, self.skipped + 1
+        scale = scaler.get_scale()
+        if scale < SMALLEST_SCALE or self.skipped >= MOST_SKIPPED:
+            raise self._diverged(
+                f"fp16 has skipped {self.skipped} steps in a row, down to a gradient scale of {scale:g}"
+            )
+
+    def check_sound(self) -> None:
+        """Look at the weights, their average and the optimizer, and let both predict something. Changes nothing.
+
+        Between two looks the weights can only be found out by the loss of the next step; so what is saved, and what
+        is published, is looked at here first, and a good checkpoint never makes room for a bad one.
+
+        Raises:
+            DivergedError: something is not finite. All processes find the same.
+        """
+        tensors = [*self.unet.parameters(), *(self.ema.shadow_params if self.ema else ())]
+        for state in self.optimizer.optimizer.state.values():
+            tensors += [value for value in state.values() if isinstance(value, torch.Tensor) and value.ndim]
+        if not all_finite(tensors):
+            raise self._diverged("weights are not finite")
+        few = self.set.rows[: min(2, self.recipe.train_batch_size)]
+        with self._averaged():
+            published = self._denoising_loss(few)
+        if not math.isfinite(published) or not math.isfinite(self._denoising_loss(few)):
+            raise self._diverged("what the weights predict is not finite")
+
+    def _diverged(self, what: str) -> DivergedError:
+        recipe, saved = self.recipe, saved_states(self.out / "checkpoints")
+        kept = f"the checkpoint of step {step_of(saved[-1])} is kept" if saved else "nothing was saved yet"
+        less = [f"a lower --learning-rate (it is {recipe.learning_rate:g})"]
+        if recipe.mixed_precision != "no":
+            less.append(f"--mixed-precision {'bf16' if recipe.mixed_precision == 'fp16' else 'no'}")
+        if recipe.max_grad_norm > 1:
+            less.append("--max-grad-norm 1")
+        return DivergedError(f"{what} at step {self.step}: take {' or '.join(less)}, and another folder; {kept}")
 
     def _update(self, batches: Iterator[Batch]) -> torch.Tensor:
         """One update of the weights; returns this process's loss."""
@@ -247,11 +327,13 @@ class Run:
             with self.accelerator.accumulate(self.unet):
                 loss = self._loss(next(batches).to(self.accelerator.device))
                 self.accelerator.backward(loss)
+                total += loss.detach() / self.recipe.gradient_accumulation_steps
                 if self.accelerator.sync_gradients:
-                    self.accelerator.clip_grad_norm_(self.unet.parameters(), self.recipe.max_grad_norm)
+                    norm = self.accelerator.clip_grad_norm_(self.unet.parameters(), self.recipe.max_grad_norm)
+                    if norm is not None:  # DeepSpeed keeps it to itself
+                        total += 0 * norm  # nothing, or NaN: one number tells of both
                 self.optimizer.step()
                 self.optimizer.zero_grad()
-                total += loss.detach() / self.recipe.gradient_accumulation_steps
         if self.ema is not None:
             self.ema.step(self.unet.parameters())
         return total
@@ -272,30 +354,48 @@ class Run:
     def _look(self) -> None:
         """Log the step; now and then compare kept-aside images with as many that were trained on."""
         due = self.step % self.schedule.look_every == 0 or self.step == self.schedule.steps
-        row = {"step": self.step, "loss": self.loss, "lr": self.schedule.learning_rate(self.step - 1)}
+        row = {
+            "step": self.step,
+            "loss": "" if self.loss is None else self.loss,
+            "lr": self.schedule.learning_rate(self.step - 1),
+        }
         if due and len(self.set.held_out):
             held_out = self._probe(self.set.held_out)
             step = max(1, len(self.set.rows) // len(self.set.held_out))
             seen = self._probe(self.set.rows[::step][: len(self.set.held_out)])
+            if not (math.isfinite(held_out) and math.isfinite(seen)):
+                raise self._diverged("the loss on kept-aside images is not finite")
             self.looks.note(self.step, held_out, seen)
             row |= self.looks.last
         if is_main_process():
             self.log.write(row)
 
-    @torch.no_grad()
     def _probe(self, rows: np.ndarray) -> float:
-        """Denoising loss of some images at evenly spread, always equal noise, with the averaged weights."""
-        unet = self.accelerator.unwrap_model(self.unet)
-        if self.ema is not None:
-            self.ema.store(unet.parameters())
-            self.ema.copy_to(unet.parameters())
+        """Denoising loss of some images with the averaged weights."""
+        with self._averaged():
+            return self._denoising_loss(rows)
+
+    @torch.no_grad()
+    def _denoising_loss(self, rows: np.ndarray) -> float:
+        """Of some images, at evenly spread, always equal noise."""
         probe = self.set.probe(np.random.default_rng(0).permutation(rows)[:PROBE_IMAGES])
         size = self.recipe.train_batch_size
         parts = zip(*(value.split(size) for value in vars(probe).values()))
         losses = [(self._loss(Batch(*part).to(self.accelerator.device)), len(part[0])) for part in parts]
-        if self.ema is not None:
-            self.ema.restore(unet.parameters())
         return sum(loss.item() * count for loss, count in losses) / sum(count for _, count in losses)
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """With the moving average in the place of the weights, where there is one."""
+        parameters = self.accelerator.unwrap_model(self.unet).parameters
+        if self.ema is not None:
+            self.ema.store(parameters())
+            self.ema.copy_to(parameters())
+        try:
+            yield
+        finally:
+            if self.ema is not None:
+                self.ema.restore(parameters())
 
     def _copies(self) -> bool:
         patience = self.recipe.early_stopping
@@ -305,6 +405,7 @@ class Run:
         return stop
 
     def _save(self) -> None:
+        self.check_sound()
         if is_main_process():
             save_state(
                 self.out / "checkpoints", self.step, unet=self.accelerator.unwrap_model(self.unet), ema=self.ema,
@@ -324,6 +425,8 @@ class Run:
                 optimizer=self.optimizer.optimizer, scaler=self.accelerator.scaler,
             )  # fmt: skip
             self.looks, self.loss = Looks(**notes["looks"]), notes["loss"]
+            if not all_finite([*self.unet.parameters(), *(self.ema.shadow_params if self.ema else ())]):
+                raise OutputError(f"the weights in {state} are not finite: remove it to go on from the one before")
             say(f"going on from step {self.step} of {self.schedule.steps}")
         if is_main_process():
             self.log.forget_after(self.step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +19,12 @@ from .apart import keep_apart
 from .bank import LatentBank, TextBank
 from .card import write_dataset_card
 from .checkpoint import NOTES, Notes, load_captions, versions
-from .diffusion import Guidance, is_hub_id, load_base, make_scheduler, precision, sample
+from .diffusion import Base, Guidance, is_hub_id, load_base, make_scheduler, precision, sample
 from .errors import DataError, RecipeError
 from .groups import Groups
 from .hub_pull import locate
 from .locks import locked_folder
+from .memory import check_room, enough_memory
 from .methods import Method, Mvc, Pretrained
 from .pictures import unsquare
 from .processes import gathered, process_state
@@ -75,6 +77,14 @@ def _generated(
 ) -> Split:
     state = process_state()
     watch = watch if watch and is_main_process() else _nobody
+    with enough_memory("generate", state.device):
+        return _generate(recipe, model, Path(out), state, watch, published)
+
+
+def _generate(
+    recipe: Recipe, model: str | Path, out: Path, state: Any, watch: Callable[[Split], None],
+    published: Published | None,
+) -> Split:  # fmt: skip
     studio = Studio.open(recipe, model, state)
     if published:
         studio.provenance["checkpoint"] |= {"name": published.repo_id, "revision": published.commit}
@@ -110,6 +120,17 @@ def _generated(
         split.finish()
         write_dataset_card(split.folder)
     return split
+
+
+def check_sampling_fits(
+    recipe: Recipe, base: Base, resolution: int, size: tuple[int, int], device: torch.device
+) -> None:
+    """Raises NotEnoughMemory where not even what the VAE's last layer takes, and the pictures, can be held."""
+    channels, width = base.vae.config.block_out_channels[0], 4 if recipe.mixed_precision == "no" else 2
+    at_work = f"--batch-size {recipe.batch_size} at a resolution of {resolution}"
+    check_room(2 * width * channels * recipe.batch_size * resolution**2, device, at_work)
+    pictures = f"--batch-size {recipe.batch_size} of pictures of {size[0]}×{size[1]} (--image-size)"
+    check_room(2 * 3 * recipe.batch_size * math.prod(size), None, pictures)
 
 
 def _nobody(split: Split) -> None:
@@ -159,10 +180,12 @@ class Studio:
         table = load_captions(folder, notes.class_names)
         if recipe.method == "pretrained":
             recipe = replace(recipe, base=base_of(recipe, notes), coarse=0, fine=0)
-            model = load_base(recipe.base)
+            model = load_base(recipe.base, recipe.variant)
         else:
             model = load_base(str(folder))
         scheduler = make_scheduler(recipe.scheduler, model.scheduler.config, recipe.num_inference_steps)
+        size = size_of(recipe, notes)
+        check_sampling_fits(recipe, model, notes.resolution, size, state.device)
         model.to(state.device)
         with state.main_process_first():
             text = text_bank(table, model)
@@ -182,7 +205,6 @@ class Studio:
         used = used_classes(notes) if recipe.method == "pretrained" else real > 0
         counts = allotment.images_of_class(recipe, len(notes.class_names), real, used)
         model.to(state.device, dtype)
-        size = size_of(recipe, notes)
         made_from = recipe.identity(GENERATE) | {
             "dataset": dataset,
             "base": model.fingerprint() if recipe.method == "pretrained" else None,

@@ -7,7 +7,6 @@ libraries so far (requests, httpx, httpx2), so errors are told apart by the clie
 from __future__ import annotations
 
 import email.utils
-import errno
 import json
 import queue
 import re
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 
 from .environment import endpoint
 from .errors import MvcError, OutputError
+from .files import is_disk_full
 from .progress import say
 from .texts import reason
 
@@ -28,7 +28,6 @@ PATIENCE = 600.0  # seconds of waiting, in all, before a call is given up
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 LONGEST_ASKED = 86_400.0  # seconds: a Hub that asks to wait longer than a day has not thought of what it says
 BUSY = (408, 409, 412, 429, 500, 502, 503, 504)  # passes by itself, or once the state has been looked at again
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # What the clients raise over an answer that is JSON but not the expected one: a list for a dict, a missing key.
 MISREAD = (TypeError, AttributeError, LookupError, AssertionError, OverflowError, UnicodeDecodeError)
 
@@ -198,7 +197,7 @@ def told(error: BaseException, what: str, keeps: str = "") -> MvcError:
     """
     if isinstance(error, MvcError):
         return error
-    if isinstance(error, OSError) and error.errno in DISK_FULL:
+    if is_disk_full(error):
         raise error
     code = statuses(error)
     if code == 401:

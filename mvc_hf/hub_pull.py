@@ -10,18 +10,18 @@ from typing import Any
 
 from .environment import endpoint
 from .errors import ModelError, MvcError
-from .hub_errors import DISK_FULL, is_passing, is_unreachable, patiently, plain, short, statuses, understood
+from .files import is_disk_full
+from .hub_errors import is_passing, is_unreachable, patiently, plain, short, statuses, understood
 from .progress import is_main_process, say, without_client_bars
+from .weights import STEMS, listing, patterns, variants_of
 
 COMMIT = re.compile("[0-9a-f]{40}")
 ASK_PATIENCE = 60.0  # seconds in which the Hub may come back before the cache is used
 
-# The pipeline's parts, in full precision, as safetensors. No pickle and no code of a repository is ever fetched.
-WEIGHTS = {"text_encoder": "model", "vae": "diffusion_pytorch_model", "unet": "diffusion_pytorch_model"}
-PATTERNS = [
+# Beside the weights, which come as safetensors in one variant. No pickle and no code of a repository is ever fetched.
+SMALL = [
     *("model_index.json", "mvc.json", "captions.parquet", "README.md"),  # the last for its licence
-    *(f"{part}/*.{kind}" for part in ("tokenizer", "scheduler", *WEIGHTS) for kind in ("json", "txt")),
-    *(f"{part}/{name}{end}" for part, name in WEIGHTS.items() for end in (".safetensors", "-*-of-*.safetensors")),
+    *(f"{part}/*.{kind}" for part in ("tokenizer", "scheduler", *STEMS) for kind in ("json", "txt")),
 ]
 
 
@@ -46,7 +46,9 @@ def is_hub_id(name: str) -> bool:
     return len(parts) == 2 and all(parts) and parts[0] not in (".", "..", "~") and not Path(name).exists()
 
 
-def locate(model: str | Path, needs: str | None = None) -> tuple[Path, str, str | None] | None:
+def locate(
+    model: str | Path, needs: str | None = None, variant: str | None = None
+) -> tuple[Path, str, str | None] | None:
     """Folder, recordable name and commit of a model here or on the Hub; None where the name can be neither.
 
     Raises what `pull_model` raises.
@@ -56,51 +58,59 @@ def locate(model: str | Path, needs: str | None = None) -> tuple[Path, str, str 
         return path, path.resolve().name, None
     if not is_hub_id(str(model)):
         return None
-    found = pull_model(str(model), needs)
+    found = pull_model(str(model), needs, variant)
     return found.folder, found.name, found.commit
 
 
-def pull_model(model: str, needs: str | None = None) -> Pulled:
+def pull_model(model: str, needs: str | None = None, variant: str | None = None) -> Pulled:
     """Fetch a checkpoint or a base, or find it in the cache.
 
     Args:
         model: "org/name", or "org/name@revision" with a branch, tag or commit.
         needs: a file without which it is of no use.
+        variant: of the weights (default: those that have none, else the only one).
 
     Raises:
         ModelError: it is not there, not for us, or can neither be fetched nor found in the cache.
     """
     name, _, revision = model.partition("@")
     try:
-        info = _info_of(name, revision or None)
+        info = _info_of(name, revision or None, variant)
     except Exception as error:
-        folder = _cached(name, revision or None)
+        folder = _cached(name, revision or None, variant)
         if folder is None or not (is_unreachable(error) or is_passing(error)):
             raise _told(error, name, revision) from error
         why = short(error) if is_passing(error) else plain(error)
         say(f"the Hub cannot be asked for {model} ({why}): using the local cache, commit {folder.name}")
         return Pulled(folder, name, folder.name)
-    _check_contents(info, model, needs)
+    wanted = _contents(info, model, needs, variant)
     try:
-        folder = patiently(f"downloading {name}", lambda: _fetch(name, revision or None, info.sha), transfer=True)
+        folder = patiently(
+            f"downloading {name}", lambda: _fetch(name, revision or None, info.sha, wanted), transfer=True
+        )
     except Exception as error:
         raise _told(error, name, revision) from error
     return Pulled(folder, name, info.sha)
 
 
-def _check_contents(info: Any, model: str, needs: str | None) -> None:
-    """Refuse what could not be used, before gigabytes of it are fetched."""
+def _contents(info: Any, model: str, needs: str | None, variant: str | None) -> list[str]:
+    """Patterns of the files to fetch. Refuses what could not be used, before gigabytes of it are fetched."""
     names = {file.rfilename for file in info.siblings or ()}
+    if not names:  # nothing is said of them: take them as they are called where there are no variants
+        return _wanted(dict.fromkeys(STEMS, variant))
     for name in filter(None, ("model_index.json", needs)):
-        if names and name not in names:
+        if name not in names:
             what = "checkpoint of mvc-hf finetune" if name == needs else "model in diffusers' layout"
             raise ModelError(f"{model} has no {name}: it is not a {what}")
-    for part in WEIGHTS:
-        if names and not any(name.startswith(f"{part}/") and name.endswith(".safetensors") for name in names):
-            raise ModelError(f"{model} has no safetensors in {part}/; pickle files are not loaded")
+    return _wanted(variants_of(names, model, variant))
 
 
-def _info_of(name: str, revision: str | None) -> Any:
+def _wanted(variants: dict[str, str | None]) -> list[str]:
+    weights = [f"{part}/{name}" for part, chosen in variants.items() for name in patterns(STEMS[part], chosen)]
+    return [*SMALL, *weights]
+
+
+def _info_of(name: str, revision: str | None, variant: str | None) -> Any:
     from huggingface_hub import HfApi
 
     endpoint()
@@ -114,30 +124,29 @@ def _info_of(name: str, revision: str | None) -> Any:
     try:
         return understood(ask)
     except Exception as error:
-        if not is_passing(error) or (is_unreachable(error) and _cached(name, revision)):
+        if not is_passing(error) or (is_unreachable(error) and _cached(name, revision, variant)):
             raise  # no network, and the cache has it: there is nothing to wait for
     return patiently(f"asking the Hub for {name}", ask, patience=ASK_PATIENCE)
 
 
-def _cached(name: str, revision: str | None) -> Path | None:
-    """The folder of a revision that the cache holds whole."""
+def _cached(name: str, revision: str | None, variant: str | None) -> Path | None:
+    """The folder of a revision that the cache holds whole, with weights that can be used."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
+    def known(wanted: list[str]) -> Path:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted, local_files_only=True))
+
     try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=PATTERNS, local_files_only=True))
-    except (OSError, HFValidationError):  # LocalEntryNotFoundError is a FileNotFoundError
+        variants = variants_of(listing(known(SMALL)), name, variant)
+        folder = known(_wanted(variants))  # the client of today knows whether a file of these is still missing
+    except (OSError, HFValidationError, ModelError):  # LocalEntryNotFoundError is a FileNotFoundError
         return None
-    return folder if COMMIT.fullmatch(folder.name) and _is_whole(folder) else None
+    whole = (folder / "model_index.json").exists()  # older clients return what a download that broke off has left
+    return folder if COMMIT.fullmatch(folder.name) and whole else None
 
 
-def _is_whole(folder: Path) -> bool:
-    """Older clients return the folder of a download that was broken off."""
-    weights = [list((folder / part).glob("*.safetensors")) for part in WEIGHTS]
-    return (folder / "model_index.json").exists() and all(weights)
-
-
-def _fetch(name: str, revision: str | None, commit: str) -> Path:
+def _fetch(name: str, revision: str | None, commit: str, wanted: list[str]) -> Path:
     """Files that are there are kept: a download that breaks off costs the file it broke off in.
 
     It is asked for by its name, so that the cache knows the name when there is no network; where that has moved on
@@ -146,9 +155,9 @@ def _fetch(name: str, revision: str | None, commit: str) -> Path:
     from huggingface_hub import snapshot_download
 
     with contextlib.nullcontext() if is_main_process() else without_client_bars():
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=PATTERNS))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
         if folder.name != commit:
-            folder = Path(snapshot_download(name, revision=commit, allow_patterns=PATTERNS))
+            folder = Path(snapshot_download(name, revision=commit, allow_patterns=wanted))
     return folder
 
 
@@ -163,7 +172,7 @@ def _told(error: Exception, name: str, revision: str) -> MvcError:
 
     if isinstance(error, MvcError):
         return error
-    if isinstance(error, OSError) and error.errno in DISK_FULL:
+    if is_disk_full(error):
         raise error
     if isinstance(error, GatedRepoError):
         page = f"{endpoint()}/{name}"

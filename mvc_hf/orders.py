@@ -163,7 +163,7 @@ def _inputs(recipe: Recipe, notes: Notes) -> dict[str, Any]:
         base = base_of(recipe, notes)
         real = real_counts(recipe, notes)
         counted = None if real is None else real.tolist()
-        return {"base": _files_key(base) or (locate(base) or ())[1:], "dataset": counted}
+        return {"base": _files_key(base) or (locate(base, variant=recipe.variant) or ())[1:], "dataset": counted}
     dataset = dataset_of(recipe, notes)
     return {
         "base": None,

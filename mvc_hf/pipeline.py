@@ -182,7 +182,7 @@ class Pipeline:
         from .diffusion import check_trainable, load_base, precision
 
         precision(self.recipe.mixed_precision)
-        base = load_base(self.recipe.base)
+        base = load_base(self.recipe.base, self.recipe.variant)
         base.check_resolution(self.recipe.resolution or base.resolution)
         check_trainable(base.scheduler)
 

@@ -25,11 +25,11 @@ from .batches import TrainingSet
 from .captions import MODEL, CaptionTable, caption_source
 from .checkpoint import NOTES, Notes, load_captions
 from .diffusion import Guidance, check_trainable, load_base, make_scheduler, precision, sample, widen_unet
-from .errors import DataError, ModelError, RecipeError
-from .finetune import PROBE_IMAGES, Run, Schedule, accelerator_of, captioner_of, captions_of
-from .generate import base_of, real_counts, size_of, source_of, used_classes
+from .errors import DataError, DivergedError, ModelError, MvcError, RecipeError
+from .finetune import PROBE_IMAGES, Run, Schedule, accelerator_of, captioner_of, captions_of, check_training_fits
+from .generate import base_of, check_sampling_fits, real_counts, size_of, source_of, used_classes
 from .hub_pull import locate
-from .memory import Peak, too_small
+from .memory import Peak, is_memory_error, too_small
 from .methods import Mvc, Pretrained
 from .pictures import is_grey, to_rgb
 from .plan_table import Estimate, Plan, Stage
@@ -86,10 +86,13 @@ class _Rehearsal:
         say(f"plan: {images}{len(self.class_names)} classes, on {self.device}")
         self.rows = self._readable_rows() if self.source else np.zeros(0, np.int64)
         loading = time.monotonic()
-        self.base = load_base(str(checkpoint or self.recipe.base))
+        self.base = load_base(str(checkpoint)) if checkpoint else load_base(self.recipe.base, self.recipe.variant)
         self.loading = time.monotonic() - loading
         self.resolution = self.notes.resolution if self.notes else self._resolution()
         self.table = load_captions(checkpoint, self.notes.class_names) if checkpoint else None
+        if not self.notes:
+            check_training_fits(self.recipe, self.base, self.resolution, len(self.source.rows), self.device)
+        check_sampling_fits(self.recipe, self.base, self.resolution, self._size(), self.device)
 
     def all(self) -> tuple[list[Stage], dict[str, int]]:
         stages = [] if self.notes else [self._caption()]
@@ -170,9 +173,8 @@ class _Rehearsal:
         if self.source:
             each = _per_item(self._images())
             total, what = total + each.times(len(self.source.rows)), f"{what}, {len(self.source.rows)} images"
-        tokens, width = self.base.tokenizer.model_max_length, self.base.text_encoder.config.hidden_size
         moments = 2 * math.prod(self._latent_shape()) * len(self.source.rows) if self.source else 0
-        self.disk["caches"] = HALF * (tokens * width * (known + 1) + moments)
+        self.disk["caches"] = HALF * (self.base.tokens * self.base.width * (known + 1) + moments)
         return what, total
 
     def _texts(self, texts: list[str]) -> Iterator[int]:
@@ -210,7 +212,8 @@ class _Rehearsal:
 
     def _updates(self, run: Run) -> Iterator[int]:
         for loss in run.updates():
-            loss.item()  # waits for the GPU, as the real loop does
+            if not math.isfinite(loss.item()) and run.accelerator.scaler is None:  # waits, as the real loop does
+                raise DivergedError("the loss is not finite within the first updates: take a lower --learning-rate")
             yield 1
 
     def _kept_aside(self) -> int:
@@ -233,7 +236,7 @@ class _Rehearsal:
         dtype = precision(recipe.mixed_precision)
         if recipe.method == "pretrained":
             recipe = replace(recipe, coarse=0, fine=0)
-            self.base = load_base(recipe.base if not self.notes else base_of(recipe, self.notes))
+            self.base = load_base(recipe.base if not self.notes else base_of(recipe, self.notes), recipe.variant)
         else:
             widen_unet(self.base.unet)
         self.base.unet.eval().requires_grad_(False)
@@ -337,7 +340,9 @@ class _Rehearsal:
         try:
             with Peak(self.device) as peak:
                 what, estimate = stage()
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except Exception as error:
+            if isinstance(error, MvcError) or not is_memory_error(error):
+                raise
             raise too_small(name, self.device) from error
         finally:
             gc.collect()

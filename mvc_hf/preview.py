@@ -226,7 +226,7 @@ def _base(recipe: Recipe, notes: Notes) -> str | None:
     """The untouched base; None, and a line, where nobody said where it is."""
     try:
         name = base_of(recipe, notes)
-        if locate(name) is None:
+        if locate(name, variant=recipe.variant) is None:
             raise ModelError(f"no model at {name!r}: give --base a folder in diffusers' layout, or a Hub id")
         return name
     except MvcError as error:

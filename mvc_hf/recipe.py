@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 import re
 import typing
 from collections.abc import Iterable, Sequence
@@ -18,12 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from .errors import RecipeError
+from .schedulers import check_scheduler
 from .texts import brief, unreadable
 
 CAPTION, FINETUNE, GENERATE = "caption", "finetune", "generate"
 BOTH = (FINETUNE, GENERATE)
 CAPTIONED = (CAPTION, FINETUNE)
 ALL = (CAPTION, FINETUNE, GENERATE)
+LARGEST = 10**9  # of whole numbers without a limit of their own: their products fit into 64 bits
+LONGEST_SIDE = 8192  # of a picture, in pixels
+MOST_AT_A_TIME = 8192  # images of a batch
+MOST_IMAGES = 10**8  # of a data set: what there is to say of each is held in memory
 
 
 def setting(
@@ -40,6 +46,8 @@ def setting(
     alias: str | None = None,
 ) -> Any:
     """One setting. `identity` says whether it changes what comes out, or only how fast and where it is computed.
+
+    Numbers are finite, and whole ones that have no `maximum` at most `LARGEST`.
 
     `later` is for settings that came after the first data sets were made: at its default such a one is no part of the
     identity, so that what older versions made stays the same. `alias` is another flag for it on the command line.
@@ -77,7 +85,9 @@ class Recipe:
         alias="--captioner",
     )
     max_captions_per_class: int = setting(256, "keep at most this many captions of a class", minimum=1)
-    resolution: int | None = setting(None, "side of the square training images (default: the base's own)", minimum=8)
+    resolution: int | None = setting(
+        None, "side of the square training images (default: the base's own)", minimum=8, maximum=LONGEST_SIDE
+    )
     fit: str = setting(
         "crop",
         "how pictures become squares: cut to their middle (crop), with black bars (pad), or stretched; what is "
@@ -151,18 +161,29 @@ class Recipe:
 
     # Fine-tuning
     base: str = setting("", "base model: a Stable Diffusion or InstructPix2Pix folder or Hub id[@revision]")
-    train_batch_size: int = setting(16, "images of a step on each process", minimum=1)
-    gradient_accumulation_steps: int = setting(1, "batches that are summed into one update", minimum=1)
-    num_train_epochs: float = setting(24.0, "passes over the images, where --max-train-steps is not given", above=0)
+    variant: str | None = setting(
+        None,
+        "which weights of the base, fp16 for those that end in .fp16.safetensors (default: those without a variant, "
+        "else the one that is there)",
+        on=BOTH,
+        later=True,
+    )
+    train_batch_size: int = setting(16, "images of a step on each process", minimum=1, maximum=MOST_AT_A_TIME)
+    gradient_accumulation_steps: int = setting(
+        1, "batches that are summed into one update", minimum=1, maximum=1_000_000
+    )
+    num_train_epochs: float = setting(
+        24.0, "passes over the images, where --max-train-steps is not given", above=0, maximum=1e6
+    )
     max_train_steps: int | None = setting(None, "updates (default: follows the size of the data)", minimum=1)
-    learning_rate: float = setting(5e-5, "peak learning rate of AdamW", above=0)
+    learning_rate: float = setting(5e-5, "peak learning rate of AdamW", above=0, maximum=1)
     lr_scheduler: str = setting("cosine", "rate after the warm-up", choices=("constant", "cosine"))
     lr_warmup_steps: int | None = setting(None, "updates of linear warm-up (default: 5 % of all)", minimum=0)
     adam_beta1: float = setting(0.9, "AdamW's beta1", minimum=0, maximum=0.9999)
     adam_beta2: float = setting(0.999, "AdamW's beta2", minimum=0, maximum=0.99999)
-    adam_weight_decay: float = setting(1e-2, "AdamW's weight decay", minimum=0)
-    adam_epsilon: float = setting(1e-8, "AdamW's epsilon", above=0)
-    max_grad_norm: float = setting(1.0, "clip the gradient's norm here", above=0)
+    adam_weight_decay: float = setting(1e-2, "AdamW's weight decay", minimum=0, maximum=100)
+    adam_epsilon: float = setting(1e-8, "AdamW's epsilon", above=0, maximum=1)
+    max_grad_norm: float = setting(1.0, "clip the gradient's norm here", above=0, maximum=1e9)
     conditioning_dropout_prob: float = setting(
         0.05, "drop text, image, or both, each this often", minimum=0, maximum=1 / 3
     )
@@ -189,10 +210,16 @@ class Recipe:
         None,
         "synthetic images of each class (default: 100, where neither --total nor --per-image is given)",
         minimum=1,
+        maximum=MOST_IMAGES,
         on=(GENERATE,),
     )
     total: int | None = setting(
-        None, "synthetic images in all, as many of each class", minimum=1, on=(GENERATE,), later=True
+        None,
+        "synthetic images in all, as many of each class",
+        minimum=1,
+        maximum=MOST_IMAGES,
+        on=(GENERATE,),
+        later=True,
     )
     balance: bool = setting(
         False,
@@ -201,17 +228,32 @@ class Recipe:
         later=True,
     )
     per_image: int | None = setting(
-        None, "synthetic images for each real image of the class", minimum=1, on=(GENERATE,), later=True
+        None,
+        "synthetic images for each real image of the class",
+        minimum=1,
+        maximum=MOST_IMAGES,
+        on=(GENERATE,),
+        later=True,
     )
-    scheduler: str = setting("DPMSolverMultistepScheduler", "any diffusers scheduler, by class name", on=(GENERATE,))
+    scheduler: str = setting("DPMSolverMultistepScheduler", "a scheduler of diffusers, by class name", on=(GENERATE,))
     num_inference_steps: int = setting(25, "denoising steps", minimum=1, maximum=1000, on=(GENERATE,))
-    guidance_scale: float = setting(7.5, "w of Eq. 6; 1 switches guidance off", minimum=0, on=(GENERATE,))
-    image_guidance_scale: float | None = setting(
-        None, "a scale of its own for the image: InstructPix2Pix's three-way rule", minimum=0, on=(GENERATE,)
+    guidance_scale: float = setting(
+        7.5, "w of Eq. 6; 1 switches guidance off", minimum=0, maximum=1000, on=(GENERATE,)
     )
-    image_size: int | None = setting(None, "side of the images (default: as the source's)", minimum=8, on=(GENERATE,))
-    batch_size: int = setting(16, "images at a time", minimum=1, on=(GENERATE,), identity=False)
-    shard_size: int = setting(1000, "rows of a Parquet shard", minimum=1, on=(GENERATE,))
+    image_guidance_scale: float | None = setting(
+        None,
+        "a scale of its own for the image: InstructPix2Pix's three-way rule",
+        minimum=0,
+        maximum=1000,
+        on=(GENERATE,),
+    )
+    image_size: int | None = setting(
+        None, "side of the images (default: as the source's)", minimum=8, maximum=LONGEST_SIDE, on=(GENERATE,)
+    )
+    batch_size: int = setting(
+        16, "images at a time", minimum=1, maximum=MOST_AT_A_TIME, on=(GENERATE,), identity=False
+    )
+    shard_size: int = setting(1000, "rows of a Parquet shard", minimum=1, maximum=10_000_000, on=(GENERATE,))
 
     mixed_precision: str = setting("no", "arithmetic of the model", choices=("no", "fp16", "bf16"), on=BOTH)
     seed: int = setting(0, "everything random follows from this number", minimum=0, maximum=2**63 - 1, on=ALL)
@@ -223,6 +265,7 @@ class Recipe:
             object.__setattr__(self, field.name, value)
             if value is not None:
                 _check_limits(field.name, value, field.metadata)
+        check_scheduler(self.scheduler)
         self._check_counts()
 
     def _check_counts(self) -> None:
@@ -255,7 +298,7 @@ class Recipe:
 
         values = self.to_dict()
         if Path(path).suffix == ".json":
-            text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+            text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         else:
             text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
             if yaml.safe_load(text) != values:  # PyYAML writes U+0085 and its like as they are, and reads line breaks
@@ -278,7 +321,7 @@ class Recipe:
 
 def fingerprint(values: dict[str, Any]) -> str:
     """Hex digest of a dictionary of JSON values; the order of keys does not matter."""
-    text = json.dumps(values, sort_keys=True, ensure_ascii=True, default=str)
+    text = json.dumps(values, sort_keys=True, ensure_ascii=True, allow_nan=False, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -302,7 +345,6 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-HUGE = 10**100
 _YAML_TEXT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+|[-+]?[0-9]*\.[0-9]*[eE][0-9]+")  # 5e-5: YAML 1.1 reads text
 
 
@@ -312,14 +354,15 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
     if value is None and type(None) in kinds:
         return None
     wanted = next(k for k in kinds if k is not type(None))
-    if isinstance(value, int) and abs(value) >= HUGE:  # as a float it would not fit, nor into a message
-        raise RecipeError(f"{flag(name)} is {brief(value)}: no setting takes as many")
     if isinstance(value, str) and (why := unreadable(value)):
         raise RecipeError(f"{flag(name)} is {brief(value)}: {why}")
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if wanted is float and isinstance(value, str) and _YAML_TEXT.fullmatch(value):
-        return float(value)
+    number = isinstance(value, int) and not isinstance(value, bool)
+    text = wanted is float and isinstance(value, str) and _YAML_TEXT.fullmatch(value)
+    if wanted is float and (number or text):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf  # which is over every limit
     if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
         return value
     raise RecipeError(f"{flag(name)} takes a value of type {wanted.__name__}, not {brief(value)}")
@@ -330,9 +373,19 @@ def _check_limits(name: str, value: Any, limits: dict[str, Any]) -> None:
         raise RecipeError(f"{flag(name)} is {brief(value)}; choose one of {', '.join(limits['choices'])}")
     if isinstance(value, float) and value != value:
         raise RecipeError(f"{flag(name)} is not a number")
+    maximum = limits["maximum"]
+    if maximum is None and isinstance(value, int):
+        maximum = LARGEST
     if limits["minimum"] is not None and value < limits["minimum"]:
-        raise RecipeError(f"{flag(name)} is {value}; it must be at least {limits['minimum']:g}")
+        raise RecipeError(f"{flag(name)} is {brief(value)}; it must be at least {limits['minimum']:g}")
     if limits["above"] is not None and value <= limits["above"]:
-        raise RecipeError(f"{flag(name)} is {value}; it must be greater than {limits['above']:g}")
-    if limits["maximum"] is not None and value > limits["maximum"]:
-        raise RecipeError(f"{flag(name)} is {value}; it must be at most {limits['maximum']:g}")
+        raise RecipeError(f"{flag(name)} is {brief(value)}; it must be greater than {limits['above']:g}")
+    if maximum is not None and value > maximum:
+        raise RecipeError(f"{flag(name)} is {brief(value)}; it must be at most {_plain(maximum)}")
+    if isinstance(value, float) and math.isinf(value):
+        raise RecipeError(f"{flag(name)} is {value}; it must be a finite number")
+
+
+def _plain(limit: float) -> str:
+    """A limit as a person writes it."""
+    return f"{limit:,}" if isinstance(limit, int) and limit < 2**53 else f"{limit:g}"

@@ -144,7 +144,7 @@ class _Easel:
         table = load_captions(folder, notes.class_names)
         if recipe.method == "pretrained":
             recipe = replace(recipe, coarse=0, fine=0)
-            model, source = load_base(base_of(recipe, notes)), None
+            model, source = load_base(base_of(recipe, notes), recipe.variant), None
             if model.fingerprint() != row.made_from.get("base"):
                 raise ModelError(f"{model.name} is another base than the one that the row was made from")
         else:
@@ -182,7 +182,7 @@ class _Easel:
         return mixing.plan(
             self.recipe.seed, labels, k,
             pool_start=self.table.pool_start[labels], pool_size=self.table.pool_size[labels],
-            tokens=self.model.tokenizer.model_max_length, width=self.model.text_encoder.config.hidden_size,
+            tokens=self.model.tokens, width=self.model.width,
             coarse=self.recipe.coarse, fine=self.recipe.fine,
         )  # fmt: skip
 

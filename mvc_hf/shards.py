@@ -228,8 +228,8 @@ class Split:
         Leaving the block without an error makes the shard appear.
         """
         schema = schema_of(features(self.class_names, is_grouped(self.identity)))
-        made_from = json.dumps(self.identity, sort_keys=True).encode()  # so that a shard can tell by itself
-        own = {b"mvc_hf": self.fingerprint.encode(), MADE_FROM: made_from}
+        made_from = json.dumps(self.identity, sort_keys=True, allow_nan=False)  # so that a shard can tell by itself
+        own = {b"mvc_hf": self.fingerprint.encode(), MADE_FROM: made_from.encode()}
         schema = schema.with_metadata({**(schema.metadata or {}), **own})
         path = self.path(shard)
         with Spool(self._beside(path, "spool"), schema) as spool:

@@ -50,7 +50,7 @@ def _to_the_disk(path: Path) -> None:
 
 def write_json(path: Path, values: Mapping[str, Any], *, indent: int | None = 2, **options: bool) -> None:
     """Write a note, under a seal by which a change can be seen. Options as of `atomic_write`."""
-    values = json.loads(json.dumps(values))  # as they will be read
+    values = json.loads(json.dumps(values, allow_nan=False))  # as they will be read
     text = json.dumps({**values, SEAL: _seal(values)}, indent=indent, ensure_ascii=False) + "\n"
     with atomic_write(path, **options) as temporary:
         temporary.write_text(text, encoding="utf-8")

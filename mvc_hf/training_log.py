@@ -17,15 +17,19 @@ COPYING = 1.02  # a kept-aside loss this much above its best says that training 
 class Looks:
     """What the kept-aside images said so far."""
 
-    best: float = math.inf
+    best: float | None = None  # none yet; JSON has no infinity
     best_step: int = 0
     since_best: int = 0
     warned: bool = False
     last: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.best == math.inf:  # as older versions noted it
+            self.best = None
+
     def note(self, step: int, held_out: float, seen: float) -> None:
         self.last = {"held_out_loss": held_out, "seen_loss": seen}
-        if held_out < self.best:
+        if self.best is None or held_out < self.best:
             self.best, self.best_step, self.since_best = held_out, step, 0
         else:
             self.since_best += 1

@@ -113,6 +113,11 @@ def saved_states(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"))
 
 
+def step_of(state: Path) -> int:
+    """The step after which a checkpoint was written."""
+    return int(state.name.removeprefix("step-"))
+
+
 def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import datasets
 import pytest
+from safetensors import SafetensorError
 
 from mvc_hf import cli
 from mvc_hf.errors import Stopped
@@ -93,6 +94,13 @@ def test_caption_finetune_generate(capsys, photos, tiny_base, tmp_path):
         (["finetune", "./none", "-o", "y", "--base", "z"], 1, "no such folder or file: './none'"),
         (["finetune", "./none", "-o", "y"], 1, "give --base"),
         (["finetune", "x", "-o", "y", "--coarse", "-1"], 1, "--coarse is -1; it must be at least 0"),
+        (["finetune", "x", "-o", "y", "--base", "z", "--learning-rate", "1e30"], 1, "is 1e+30; it must be at most 1"),
+        (["finetune", "x", "-o", "y", "--base", "z", "--adam-weight-decay", "inf"], 1, "must be at most 100"),
+        (["finetune", "x", "-o", "y", "--base", "z", "--train-batch-size", "20000"], 1, "must be at most 8,192"),
+        (["generate", "x", "-o", "y", "--guidance-scale", "nan"], 1, "--guidance-scale is not a number"),
+        (["generate", "x", "-o", "y", "--image-size", "1000000000"], 1, "must be at most 8,192"),
+        (["generate", "x", "-o", "y", "--images-per-class", "1" + 17 * "0"], 1, "must be at most 100,000,000"),
+        (["generate", "x", "-o", "y", "--scheduler", "UnCLIPScheduler"], 1, "take one of DDIMParallelScheduler"),
         (["generate", "./none", "-o", "y"], 1, "mvc.json"),
         (["caption", "./none", "-o", "y.parquet"], 1, "no such folder or file"),
         (["caption", "PHOTOS", "-o", "y.parquet", "--captioner", "blip2"], 1, "blip2-opt-2.7b from the Hub"),
@@ -113,6 +121,18 @@ def test_bad_input(capsys, monkeypatch, tmp_path, photos, arguments, code, says)
     [
         (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "the disk is full (/x/y)"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "the disk is full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "/x/y"), "the disk is full (/x/y)"),
+        (OSError(errno.EFBIG, "File too large", "/x/y"), "the disk is full (/x/y)"),
+        (SafetensorError("Error while serializing: I/O error: File too large (os error 27)"), "the disk is full"),
+        (
+            SafetensorError("Error while serializing: Disk quota exceeded (os error 122)"),
+            "the disk is full",
+        ),
+        (OSError("Error writing bytes to file. Detail: [errno 122] Disk quota exceeded"), "the disk is full"),
+        (MemoryError(), "the memory does not suffice for these settings; what helps: --train-batch-size"),
+        (OverflowError("Python int too large to convert to C long"), "the memory does not suffice"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate"), "memory does not suffice"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory does not suffice"),
         (PermissionError(errno.EACCES, "Permission denied", "/x/y"), "Permission denied (/x/y)"),
         (EOFError("No data left in file"), "a file ends before its end (No data left in file)"),
         (KeyboardInterrupt(), "stopped; the same command goes on where it was"),
@@ -172,3 +192,21 @@ def test_killed_by_a_signal_and_given_again(photos, tiny_base, tmp_path):
     assert last.wait(180) == 0, last.stderr.read()
     for name in ("training_log.csv", "unet/diffusion_pytorch_model.safetensors", "captions.parquet"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
+
+
+def test_a_limit_on_the_size_of_files_is_a_full_disk(photos, tiny_base, tmp_path):
+    """The real thing: safetensors hides the system's error in one of its own."""
+    import resource
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MVC_HF_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "mvc_hf.cli", "finetune", photos, "-o", tmp_path / "out", "--base", tiny_base,
+               "--train-batch-size", 4, "--max-train-steps", 1]  # fmt: skip
+    done = subprocess.run(
+        list(map(str, command)), cwd=tmp_path, env=environment, capture_output=True, text=True, preexec_fn=limited
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "the disk is full" in one_line(done.stderr)
+    assert not (tmp_path / "out" / "mvc.json").exists()

@@ -230,3 +230,16 @@ def test_three_thousand_classes(tiny_base, tmp_path):
     found = datasets.load_dataset(str(tmp_path / "out"), split="train")
     assert found.features["label"].names == sorted(set(names))
     assert found["label"] == list(range(1, 3000, 2))  # those of one image get a second one
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"images_per_class": 10**8}, "that comes to 300,000,000 images; a data set may have 100,000,000"),
+        ({"per_image": 10**8}, "a data set may have 100,000,000"),
+        ({"total": 10**7, "shard_size": 1}, "--shard-size 1 makes more than 99,999 shards .*: take at least 101"),
+    ],
+)
+def test_more_than_a_data_set_can_hold(settings, says):
+    with pytest.raises(RecipeError, match=says):
+        images_of_class(Recipe(**settings), 3, np.array([5, 2**33, 7]))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -18,6 +19,7 @@ from mvc_hf.caption_models import CaptionModel, NucleusAt, Weights, draws_of
 from mvc_hf.caption_table import CaptionTable
 from mvc_hf.captioner import ModelCaptions
 from mvc_hf.captions import caption_source, captioned
+from mvc_hf.diffusion import load_base
 from mvc_hf.errors import DataError, ModelError, MvcError, RecipeError, Stopped
 from mvc_hf.pictures import to_rgb
 from mvc_hf.recipe import Recipe
@@ -208,21 +210,19 @@ def test_whatever_it_says_is_text_on_one_line(photos, tmp_path):
 
 
 def test_cut_captions_are_counted(capsys, tiny_base):
-    from transformers import CLIPTokenizer
-
-    tokenizer = CLIPTokenizer.from_pretrained(tiny_base, subfolder="tokenizer")
+    base = load_base(str(tiny_base))
     texts = ["This is an image of cat. " + "a " * n for n in (20, 60, 80, 300)]
-    fits = [len(tokenizer(text).input_ids) <= 77 for text in texts]
+    fits = [len(base.tokenizer(text).input_ids) <= 77 for text in texts]
     assert fits == [True, True, False, False]
     table = CaptionTable.build([0] * 4, texts, range(4))
-    assert say_cuts(table, ["cat"], tokenizer) == 2
+    assert say_cuts(table, ["cat"], base) == 2
     assert "2 of 4 captions are longer than the 77 tokens that CLIP reads" in capsys.readouterr().err
     assert say_cuts(table, ["cat"]) == 2
     assert "at least 2 of 4 captions" in capsys.readouterr().err
     short = CaptionTable.build([0], texts[:1], [0])
-    assert say_cuts(short, ["cat"], tokenizer) == say_cuts(short, ["cat"]) == 0
+    assert say_cuts(short, ["cat"], base) == say_cuts(short, ["cat"]) == 0
     assert capsys.readouterr().err == ""
-    assert say_cuts(short, ["cat", "word " * 90], tokenizer) == 0
+    assert say_cuts(short, ["cat", "word " * 90], base) == 0
     assert "1 class names are longer" in capsys.readouterr().err
 
 
@@ -456,7 +456,7 @@ def test_a_model_that_fails_is_named(photos, blip2, monkeypatch):
         raise ValueError("no\nway")
 
     monkeypatch.setattr(captioner.CaptionModel, "_inputs", fail)
-    with pytest.raises(ModelError, match=r"tiny-blip2 cannot caption pictures \(ValueError: no way\)"):
+    with pytest.raises(ModelError, match=r"tiny-blip2 cannot caption pictures: ValueError: no way; take another"):
         captions(open_source(str(photos)), blip2)
 
     def full(*_, **__):
@@ -465,3 +465,12 @@ def test_a_model_that_fails_is_named(photos, blip2, monkeypatch):
     monkeypatch.setattr(captioner.CaptionModel, "_inputs", full)
     with pytest.raises(MvcError, match="does not suffice for 16 captions at a time: halve --caption-batch-size"):
         captions(open_source(str(photos)), blip2)
+
+
+def test_weights_of_a_variant_alone_are_taken(photos, blip2, tmp_path):
+    folder = shutil.copytree(blip2, tmp_path / blip2.name)
+    for file in folder.glob("*.safetensors"):
+        file.rename(file.with_suffix(".fp16.safetensors"))
+    weights = Weights.locate(str(folder))
+    assert weights.variant == "fp16"
+    CaptionModel(weights, torch.device("cpu"))

@@ -1,12 +1,14 @@
 """Our sampler and surgery against diffusers' own pipeline."""
 
 import json
+import shutil
 
 import diffusers
 import numpy as np
 import pytest
 import tiny
 import torch
+from safetensors.torch import load_file, save_file
 
 from mvc_hf.diffusion import (
     Guidance,
@@ -184,8 +186,6 @@ def test_unknown_scheduler():
 
 
 def broken(tiny_base, folder, change):
-    import shutil
-
     shutil.copytree(tiny_base, folder)
     change(folder)
     return str(folder)
@@ -230,3 +230,77 @@ def test_model_that_is_not_there():
 def test_hub_ids():
     assert is_hub_id("org/name") and is_hub_id("org/name@main")
     assert not any(map(is_hub_id, ["name", "./name", "../name", "a/b/c", "/a", "org/"]))
+
+
+def as_variant(folder, variant, *parts, keep=False):
+    """The weights of some parts (of all, if none is named) under the name of a variant."""
+    for part in parts or ("text_encoder", "vae", "unet"):
+        for file in (folder / part).glob("*el.safetensors"):
+            (shutil.copy if keep else shutil.move)(file, file.with_suffix(f".{variant}.safetensors"))
+
+
+@pytest.mark.parametrize("parts", [(), ("unet",), ("text_encoder", "vae")])
+def test_weights_of_a_variant_alone_are_taken(tiny_base, tmp_path, parts):
+    folder = shutil.copytree(tiny_base, tmp_path / "base")
+    as_variant(folder, "fp16", *parts)
+    base, plain = load_base(str(folder)), load_base(str(tiny_base))
+    assert torch.equal(base.unet.conv_in.weight, plain.unet.conv_in.weight)
+    assert base.encoder_fingerprint("vae") == plain.encoder_fingerprint("vae")
+    assert load_base(str(folder), "fp16").fingerprint() == base.fingerprint()
+    with pytest.raises(ModelError, match="--variant bf16"):
+        load_base(str(folder), "bf16")
+
+
+def test_weights_in_pieces_are_taken_of_a_variant_too(tiny_base, tmp_path):
+    folder = shutil.copytree(tiny_base, tmp_path / "base")
+    for part in ("unet", "text_encoder"):
+        (next((folder / part).glob("*.safetensors"))).unlink()
+    base = load_base(str(tiny_base))
+    base.unet.save_pretrained(folder / "unet", variant="fp16", max_shard_size="100KB")
+    base.text_encoder.save_pretrained(folder / "text_encoder", variant="fp16", max_shard_size="1MB")
+    assert len(list((folder / "unet").glob("*fp16*.safetensors"))) > 1
+    assert torch.equal(load_base(str(folder)).unet.conv_in.weight, base.unet.conv_in.weight)
+
+
+def test_the_fingerprint_is_of_the_weights_that_are_loaded(tiny_base, tmp_path):
+    folder = shutil.copytree(tiny_base, tmp_path / "base")
+    as_variant(folder, "ema", "unet", keep=True)
+    file = folder / "unet" / "diffusion_pytorch_model.ema.safetensors"
+    save_file({name: value + 1 for name, value in load_file(file).items()}, file)
+    plain, ema = load_base(str(folder)), load_base(str(folder), "ema")
+    assert torch.equal(ema.unet.conv_in.weight, plain.unet.conv_in.weight + 1)
+    assert plain.fingerprint() == load_base(str(tiny_base)).fingerprint() != ema.fingerprint()
+
+
+def test_several_variants_have_to_be_chosen_from(tiny_base, tmp_path):
+    folder = shutil.copytree(tiny_base, tmp_path / "base")
+    as_variant(folder, "bf16", "unet", keep=True)
+    as_variant(folder, "fp16", "unet")
+    with pytest.raises(ModelError, match=r"several variants in unet/ \(bf16, fp16\): choose one with --variant"):
+        load_base(str(folder))
+    load_base(str(folder), "bf16")
+
+
+def test_a_single_file_is_told_how_to_become_a_folder(tmp_path):
+    (tmp_path / "dreamy v2.safetensors").write_bytes(b"x")
+    with pytest.raises(
+        ModelError, match=r"is a single file: .*from_single_file\('.*dreamy v2.safetensors'\)"
+    ) as caught:
+        load_base(str(tmp_path / "dreamy v2.safetensors"))
+    assert "\n" not in str(caught.value)
+    (tmp_path / "old.ckpt").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"is a file, not a model in diffusers' layout.*pickles are not loaded"):
+        load_base(str(tmp_path / "old.ckpt"))
+
+
+def test_a_base_whose_scheduler_cannot_be_made_here_is_saved_with_another(tiny_base, tmp_path, monkeypatch):
+    """LMS without scipy: found after all training, once."""
+    from diffusers.utils.dummy_torch_and_scipy_objects import LMSDiscreteScheduler as stand_in
+
+    folder = shutil.copytree(tiny_base, tmp_path / "base")
+    file = folder / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"_class_name": "LMSDiscreteScheduler"}))
+    monkeypatch.setattr(diffusers, "LMSDiscreteScheduler", stand_in)
+    base = load_base(str(folder))
+    save_pipeline(base, widen_unet(base.unet), tmp_path / "saved")
+    assert json.loads((tmp_path / "saved" / "model_index.json").read_text())["scheduler"][1] == "DDIMScheduler"

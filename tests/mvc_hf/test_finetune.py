@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mvc_hf import finetune as module
 from mvc_hf import locks
 from mvc_hf.checkpoint import Notes, load_captions
-from mvc_hf.errors import DataError, OutputError, RecipeError, Stopped
+from mvc_hf.errors import DataError, DivergedError, NotEnoughMemory, OutputError, RecipeError, Stopped
 from mvc_hf.finetune import Schedule, finetune
 from mvc_hf.locks import locked_folder
 from mvc_hf.recipe import Recipe
@@ -303,3 +303,179 @@ def test_equal_runs_make_equal_files_whatever_the_caches_hold(recipe, whole, tmp
     finetune(recipe, tmp_path / "warm")
     digests = [Notes.load(out).sha256 for out in (whole, tmp_path / "cold", tmp_path / "warm")]
     assert digests[0] == digests[1] == digests[2] and len(digests[0]) > 8
+
+
+# --- numbers that are not finite
+
+
+def broken_update(at, value=math.nan, what="loss"):
+    """An update that goes wrong at a step: in its loss, or in a weight that nobody looks at until it is saved."""
+    update = module.Run._update
+
+    def changed(self, batches):
+        loss = update(self, batches)
+        if self.step != at - 1:
+            return loss
+        if what == "weights":
+            with torch.no_grad():
+                next(self.unet.parameters()).view(-1)[0] = value
+        if what == "average":
+            self.ema.shadow_params[0].view(-1)[0] = value
+        if what == "moments":
+            next(iter(self.optimizer.optimizer.state.values()))["exp_avg_sq"].view(-1)[0] = value
+        return torch.full_like(loss, value) if what == "loss" else loss
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "what", "says"),
+    [
+        (5, math.nan, "loss", "the loss or its gradient is not finite at step 5: take a lower --learning-rate"),
+        (5, math.inf, "loss", "not finite at step 5"),
+        (6, math.nan, "weights", "weights are not finite at step 6"),
+        (6, math.inf, "average", "weights are not finite at step 6"),
+        (6, math.inf, "moments", "weights are not finite at step 6"),
+        (6, 1e38, "weights", "not finite at step 6"),
+        (9, math.nan, "average", "not finite at step 9"),
+    ],
+)
+def test_what_is_not_finite_stops_a_run_and_keeps_the_sound_checkpoint(
+    recipe, tmp_path, monkeypatch, at, value, what, says
+):
+    """Whether or not somebody would have looked at it on the way."""
+    recipe = change(recipe, checkpoints_total_limit=1, holdout_fraction=0.0, early_stopping=None)
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch, pytest.raises(DivergedError, match=says) as caught:
+        patch.setattr(module.Run, "_update", broken_update(at, value, what))
+        finetune(recipe, out)
+    last = (at - 1) // 2 * 2
+    assert f"the checkpoint of step {last} is kept" in str(caught.value) and "\n" not in str(caught.value)
+    assert [path.name for path in (out / "checkpoints").glob("step-*")] == [f"step-{last:08d}"]
+    assert not (out / "mvc.json").exists() and not (out / "unet").exists()
+    assert all(math.isfinite(float(row["loss"])) for row in log(out))
+    assert finetune(recipe, out).training["steps"] == 9  # the fault is gone: it goes on from there
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_kept_aside_loss_that_is_not_finite_is_not_merely_no_better(recipe, tmp_path, monkeypatch, bad):
+    losses = iter([0.5, 0.9, bad, 0.9])
+    monkeypatch.setattr(module.Run, "_probe", lambda *_: next(losses))
+    with pytest.raises(DivergedError, match="the loss on kept-aside images is not finite at step 6"):
+        finetune(change(recipe, early_stopping=1), tmp_path / "out")
+    assert not (tmp_path / "out" / "mvc.json").exists()
+
+
+def test_a_rate_that_explodes(recipe, tmp_path):
+    """A real one: nothing is published, whether the loss or the weights show it first."""
+    recipe = change(recipe, learning_rate=1.0, adam_weight_decay=100.0, max_grad_norm=1e9, max_train_steps=60)
+    with pytest.raises(DivergedError, match="or --max-grad-norm 1, and another folder"):
+        finetune(recipe, tmp_path / "out")
+    assert not (tmp_path / "out" / "mvc.json").exists()
+
+
+def test_a_checkpoint_with_weights_that_are_not_finite_is_not_gone_on_from(recipe, tmp_path, monkeypatch):
+    """As versions before this one wrote them."""
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(module.Run, "check_sound", lambda self: self.step == 6 and (_ for _ in ()).throw(MemoryError))
+        finetune(recipe, tmp_path / "out")
+    file = tmp_path / "out" / "checkpoints" / "step-00000004" / "unet.safetensors"
+    tensors = load_file(file)
+    next(iter(tensors.values())).view(-1)[0] = math.nan
+    save_file(tensors, file)
+    with pytest.raises(OutputError, match="step-00000004 are not finite: remove it to go on from the one before"):
+        finetune(recipe, tmp_path / "out")
+    shutil.rmtree(file.parent)
+    assert finetune(recipe, tmp_path / "out").training["steps"] == 9
+
+
+@pytest.fixture
+def scaled(monkeypatch):
+    """Training with a gradient scaler, as in fp16; `overflows` are the steps whose gradients are not finite."""
+    make, overflows = module.accelerator_of, set()
+
+    def with_scaler(recipe):
+        accelerator = make(recipe)
+        accelerator.scaler = torch.amp.GradScaler("cpu")
+        return accelerator
+
+    def overflowing(self, batch, loss=module.Run._loss):
+        found = loss(self, batch)
+        return found * math.inf if self.step in overflows and found.requires_grad else found
+
+    monkeypatch.setattr(module, "accelerator_of", with_scaler)
+    monkeypatch.setattr(module.Run, "_loss", overflowing)
+    return overflows
+
+
+def test_a_step_that_the_gradient_scaler_skips_is_no_error(recipe, scaled, tmp_path):
+    scaled |= {0, 1, 4}
+    notes = finetune(change(recipe, validation_steps=4, checkpointing_steps=4), tmp_path / "out")
+    assert notes.training["steps"] == 9
+    losses = [row["loss"] for row in log(tmp_path / "out")]
+    assert [i for i, loss in enumerate(losses) if loss == ""] == [0, 1, 4]
+    assert all(torch.isfinite(value).all() for value in weights(tmp_path / "out").values())
+
+
+def test_a_gradient_scaler_that_does_nothing_but_skip(recipe, scaled, tmp_path):
+    scaled |= set(range(3, 100))
+    with pytest.raises(DivergedError, match=r"fp16 has skipped 27 steps in a row, down to a gradient scale of 0.0004"):
+        finetune(change(recipe, max_train_steps=60, validation_steps=60, checkpointing_steps=60), tmp_path / "out")
+
+
+# --- what is written is JSON
+
+
+def test_every_json_file_is_strict(recipe, tmp_path):
+    """NaN and Infinity are no JSON, whatever Python's own module writes: other readers stop at them."""
+    finetune(change(recipe, holdout_fraction=0.0), tmp_path / "out")
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    files = list((tmp_path / "out").rglob("*.json"))
+    assert {"mvc.json", "run.json", "state.json"} <= {file.name for file in files}
+    for file in files:
+        json.loads(file.read_text(), parse_constant=refuse)
+
+
+def test_looks_of_older_versions_are_read():
+    assert Looks(best=math.inf).best is None
+
+
+# --- what the base says of itself
+
+
+@pytest.mark.parametrize("limit", [None, 512, int(1e30), 8])
+def test_the_text_encoder_knows_how_many_tokens_it_reads(recipe, tmp_path, tiny_base, limit):
+    """A tokenizer's file may say nothing, or anything; what is published says the truth."""
+    base = shutil.copytree(tiny_base, tmp_path / "base")
+    file = base / "tokenizer" / "tokenizer_config.json"
+    values = json.loads(file.read_text())
+    values.pop("model_max_length")
+    file.write_text(json.dumps(values | ({} if limit is None else {"model_max_length": limit})))
+    finetune(change(recipe, base=str(base), max_train_steps=1), tmp_path / "out")
+    saved = json.loads((tmp_path / "out" / "tokenizer" / "tokenizer_config.json").read_text())
+    assert saved["model_max_length"] == 77
+
+
+# --- memory
+
+
+def test_memory_that_does_not_suffice_is_one_line(recipe, tmp_path, monkeypatch):
+    def full(*_):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(module.Run, "_update", full)
+    with pytest.raises(NotEnoughMemory, match=r"memory does not suffice to finetune.*--train-batch-size"):
+        finetune(recipe, tmp_path / "out")
+
+
+def test_what_no_machine_holds_is_refused_before_anything_is_encoded(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("mvc_hf.memory._there_is", lambda device: 10 * 2**20)
+    monkeypatch.setattr(module, "captions_of", None)
+    with pytest.raises(NotEnoughMemory, match="encoding images at --resolution 8192 takes at least 32 GiB"):
+        finetune(change(recipe, resolution=8192), tmp_path / "out")
+    with pytest.raises(NotEnoughMemory, match="--train-batch-size 8192 at --resolution 16 takes at least"):
+        finetune(change(recipe, train_batch_size=8192), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,13 +1,20 @@
+import json
+import math
+import shutil
+
 import datasets
 import numpy as np
 import pytest
 import tiny
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 from sources import hub_parquet
 
 from mvc_hf import generate as module
 from mvc_hf.checkpoint import Notes, load_captions
 from mvc_hf.diffusion import Base
-from mvc_hf.errors import DataError, ModelError, OutputError, RecipeError
+from mvc_hf.errors import DataError, DivergedError, ModelError, NotEnoughMemory, OutputError, RecipeError
 from mvc_hf.finetune import finetune
 from mvc_hf.generate import addresses, generate, source_of
 from mvc_hf.pipeline import Pipeline
@@ -259,7 +266,115 @@ def test_what_fine_tuning_encoded_is_not_encoded_again(photos, tiny_base, tmp_pa
     def again(self, *args):
         raise AssertionError("encoded again")
 
+    monkeypatch.setattr("mvc_hf.diffusion.try_out", lambda *_: None)  # it encodes a little of its own
     monkeypatch.setattr(Base, "encode_images", again)
     monkeypatch.setattr(Base, "encode_text", again)
     recipe = Recipe(dataset=str(photos), images_per_class=1, num_inference_steps=1)
     assert generate(recipe, checkpoint, tmp_path / "made").rows == 3
+
+
+# --- numbers that are not finite, and more than there is room for
+
+
+def diverging(checkpoint, folder):
+    """A sound checkpoint with a noise schedule that ends without any signal, where ε says nothing of the picture."""
+    shutil.copytree(checkpoint, folder)
+    file = folder / "scheduler" / "scheduler_config.json"
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps(values | {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}))
+    return folder
+
+
+def test_a_scheduler_that_diverges_writes_no_black_rows(recipe, checkpoint, tmp_path, monkeypatch):
+    folder, recipe = diverging(checkpoint, tmp_path / "checkpoint"), change(recipe, scheduler="DDIMScheduler")
+    with pytest.raises(
+        RecipeError, match=r"not finite from denoising step 1 of 3 on.*change --scheduler DDIMScheduler"
+    ):
+        generate(recipe, folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr("mvc_hf.diffusion._walk_through", lambda *_: None)  # as where only the model shows it
+    with pytest.raises(DivergedError, match=r"not finite from denoising step 1 of 3 on.*no such row is written"):
+        generate(recipe, folder, tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+    assert generate(change(recipe, scheduler="EulerDiscreteScheduler"), folder, tmp_path / "other").rows == 12
+
+
+def test_a_model_that_breaks_on_the_way_is_named_with_its_step(recipe, checkpoint, tmp_path, monkeypatch):
+    calls = []
+
+    def breaks(self, sample, t, *args, forward=UNet2DConditionModel.forward, **options):
+        calls.append(t)
+        found = forward(self, sample, t, *args, **options)
+        return (found[0] * (math.nan if len(calls) == 5 else 1),)  # the first call is the try-out of the base
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", breaks)
+    with pytest.raises(DivergedError, match=r"from denoising step 1 of 3 on.*or --guidance-scale 7.5"):
+        generate(recipe, checkpoint, tmp_path / "out")  # the second batch
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+    monkeypatch.undo()
+    assert generate(recipe, checkpoint, tmp_path / "out").rows == 12  # what was sound is kept, and gone on from
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_pixels_that_are_not_finite_are_no_row(recipe, checkpoint, tmp_path, monkeypatch, precision):
+    calls = []
+
+    def breaks(self, *args, decode=AutoencoderKL.decode, **options):
+        calls.append(1)
+        found = decode(self, *args, **options)
+        found.sample[0, 0, 0, 0] = math.nan if len(calls) > 1 else 0
+        return found
+
+    monkeypatch.setattr(AutoencoderKL, "decode", breaks)
+    says = "weights are damaged" if precision == "no" else "does not bear bfloat16: take --mixed-precision no"
+    with pytest.raises(DivergedError, match=f"pixels that are not finite: no such row is written; .*{says}"):
+        generate(change(recipe, mixed_precision=precision), checkpoint, tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+
+
+def test_weights_that_are_not_finite_generate_nothing(recipe, checkpoint, tmp_path):
+    """A checkpoint of a version that did not look."""
+    folder = shutil.copytree(checkpoint, tmp_path / "checkpoint")
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    tensors["conv_in.weight"][0, 0, 0, 0] = math.nan
+    save_file(tensors, file)
+    with pytest.raises(ModelError, match=r"1 weights of .*unet are not finite"):
+        generate(recipe, folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_tokenizer_that_does_not_say_its_length(recipe, checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint, tmp_path / "checkpoint")
+    file = folder / "tokenizer" / "tokenizer_config.json"
+    values = json.loads(file.read_text())
+    values.pop("model_max_length")
+    file.write_text(json.dumps(values))
+    generate(recipe, folder, tmp_path / "out")
+    generate(recipe, checkpoint, tmp_path / "other")
+    assert rows(tmp_path / "out") == rows(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"batch_size": 8192}, "--batch-size 8192 at a resolution of 16 takes at least"),
+        ({"image_size": 8192}, r"--batch-size 4 of pictures of 8192×8192 \(--image-size\) takes at least"),
+    ],
+)
+def test_what_no_memory_holds_is_refused_before_anything_is_encoded(
+    recipe, checkpoint, tmp_path, monkeypatch, settings, says
+):
+    monkeypatch.setattr("mvc_hf.memory._there_is", lambda device: 100 * 2**20)
+    with pytest.raises(NotEnoughMemory, match=says):
+        generate(change(recipe, **settings), checkpoint, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_memory_that_does_not_suffice_is_one_line(recipe, checkpoint, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("mvc_hf.generate.sample", full)
+    with pytest.raises(NotEnoughMemory, match=r"memory does not suffice to generate.*--batch-size"):
+        generate(recipe, checkpoint, tmp_path / "out")

@@ -23,6 +23,7 @@ from mvc_hf.checkpoint import CAPTIONS, Notes
 from mvc_hf.errors import MvcError, OutputError
 from mvc_hf.integrity import digests_of, files_of_checkpoint
 from mvc_hf.shards import Split, png
+from mvc_hf.weights import STEMS, listing, variants_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the client's own making
 NAMES = ("cat", "dog: a 'b'", "🙂")
@@ -798,6 +799,73 @@ def test_what_could_not_be_used_is_not_fetched(remote, checkpoint, gone, match):
     with pytest.raises(MvcError, match=match):
         hub.pull_model("ann/model", "mvc.json")
     assert not remote.calls("resolve") and not remote.calls("download")
+
+
+def with_variants(remote, checkpoint, variants, id="ann/model"):
+    """A model whose parts have their weights under these variants ("" for none)."""
+    repo, changes = fake_model(remote, checkpoint, id), {}
+    for part, stem in STEMS.items():
+        plain, found = f"{part}/{stem}.safetensors", variants.get(part, variants[""])
+        changes |= {
+            f"{part}/{stem}{'.' * bool(v)}{v}.safetensors": File.of(f"{part} {v}".encode(), True) for v in found
+        }
+        changes |= {} if "" in found else {plain: None}
+    repo.commit("main", "variants", changes)
+    return repo
+
+
+@pytest.mark.parametrize(
+    ("variants", "asked", "taken"),
+    [
+        ({"": ["fp16"]}, None, {"fp16"}),
+        ({"": ["fp16"]}, "fp16", {"fp16"}),
+        ({"": ["", "fp16"]}, None, {""}),
+        ({"": ["", "fp16"]}, "fp16", {"fp16"}),
+        ({"": [""], "unet": ["", "non_ema"]}, "non_ema", {"", "non_ema"}),
+        ({"": [""], "unet": ["fp16"]}, None, {"", "fp16"}),
+    ],
+)
+def test_the_weights_that_are_there_are_pulled_and_no_others(remote, checkpoint, monkeypatch, variants, asked, taken):
+    """What the check counts as weights, the fetch brings, the cache finds and the loader takes."""
+    with_variants(remote, checkpoint, variants)
+    found = hub.pull_model("ann/model", variant=asked)
+    files = {path for path in pulled_files(found) if path.endswith(".safetensors")}
+    assert len(files) == len(STEMS)
+    chosen = variants_of(listing(found.folder), "ann/model", asked)
+    assert {variant or "" for variant in chosen.values()} == taken
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert hub.pull_model("ann/model", variant=asked) == found
+
+
+@pytest.mark.parametrize(
+    ("variants", "asked", "match"),
+    [
+        ({"": [""]}, "fp16", "ann/model has no weights of --variant fp16"),
+        ({"": ["fp16"]}, "bf16", "no weights of --variant bf16 in text_encoder/; it has fp16"),
+        ({"": ["bf16", "fp16"]}, None, "several variants in text_encoder/ .*: choose one with --variant"),
+    ],
+)
+def test_variants_that_are_not_there_are_refused_before_anything_is_fetched(
+    remote, checkpoint, variants, asked, match
+):
+    with_variants(remote, checkpoint, variants)
+    with pytest.raises(MvcError, match=match):
+        hub.pull_model("ann/model", variant=asked)
+    assert not remote.calls("resolve") and not remote.calls("download")
+
+
+def test_a_variant_from_the_hub_is_loaded(remote, tiny_base):
+    """The whole way, with real weights."""
+    from mvc_hf.diffusion import load_base
+
+    repo = fake_model(remote, tiny_base, "ann/tiny")
+    changes = {}
+    for part, stem in STEMS.items():
+        plain = f"{part}/{stem}.safetensors"
+        changes |= {f"{part}/{stem}.fp16.safetensors": repo.head().tree[plain], plain: None}
+    repo.commit("main", "half", changes)
+    base = load_base("ann/tiny")
+    assert (base.name, base.variants) == ("ann/tiny", dict.fromkeys(STEMS, "fp16"))
 
 
 def test_a_private_model_is_pulled_with_its_token(remote, checkpoint):

@@ -88,8 +88,8 @@ def test_every_flag_of_the_commands_is_a_setting(settings):
 
 
 def _some_value(option, parameter):
-    if option == "--output":
-        return "x"
+    if option in ("--output", "--scheduler"):
+        return {"--scheduler": "DDIMScheduler"}.get(option, "x")
     kind = parameter.type.name
     known = {"integer": 8, "float": 0.1, "boolean": True, "choice": getattr(parameter.type, "choices", [""])[0]}
     return known.get(kind, "x")

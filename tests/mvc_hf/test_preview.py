@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from diffusers import UNet2DConditionModel
 from PIL import Image
 
 from mvc_hf import generate as generating
@@ -13,7 +14,7 @@ from mvc_hf import preview as module
 from mvc_hf.bank import TextBank
 from mvc_hf.checkpoint import load_captions
 from mvc_hf.diffusion import load_base
-from mvc_hf.errors import DataError, ModelError, MvcError, RecipeError
+from mvc_hf.errors import DataError, DivergedError, ModelError, MvcError, RecipeError
 from mvc_hf.few_banks import FewTexts
 from mvc_hf.finetune import finetune
 from mvc_hf.generate import generate
@@ -108,9 +109,9 @@ def test_each_model_is_loaded_once_and_nothing_is_encoded_that_is_not_shown(
 ):
     loaded, images, load = [], [], generating.load_base
 
-    def watched(name):
+    def watched(name, variant=None):
         loaded.append(name)
-        base = load(name)
+        base = load(name, variant)
         encode = base.encode_images
         base.encode_images = lambda pixels: images.append(len(pixels)) or encode(pixels)
         return base
@@ -268,3 +269,21 @@ def test_the_checkpoint_is_left_as_it_is(recipe, checkpoint):
     before = {path: path.stat().st_mtime_ns for path in checkpoint.rglob("*")}
     preview(recipe, checkpoint, classes=["1"], rows=1, settings="1,1", pretrained=False)
     assert before == {path: path.stat().st_mtime_ns for path in checkpoint.rglob("*")}
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """A U-Net that gives NaN from its second call on: the first is the try-out of a base."""
+    calls = []
+
+    def forward(self, *args, plain=UNet2DConditionModel.forward, **options):
+        calls.append(1)
+        (found,) = plain(self, *args, **options)
+        return (found * (float("nan") if len(calls) > 1 else 1),)
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", forward)
+
+
+def test_what_is_not_finite_is_not_shown(recipe, checkpoint, broken):
+    with pytest.raises(DivergedError, match="the latents are not finite from denoising step 1 of 3 on"):
+        preview(recipe, checkpoint, classes=["1"], rows=1, pretrained=False)

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import typing
 
 import pytest
@@ -6,7 +7,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mvc_hf.errors import RecipeError
-from mvc_hf.recipe import FINETUNE, GENERATE, Recipe, differing, fingerprint
+from mvc_hf.recipe import FINETUNE, GENERATE, LARGEST, Recipe, differing, fingerprint, flag
+from mvc_hf.schedulers import SCHEDULERS
 
 FIELDS = {f.name: f for f in dataclasses.fields(Recipe)}
 
@@ -16,7 +18,9 @@ def values_of(field):
     limits, kind = field.metadata, typing.get_type_hints(Recipe)[field.name]
     kinds = typing.get_args(kind) or (kind,)
     some = next(k for k in kinds if k is not type(None))
-    if limits["choices"]:
+    if field.name == "scheduler":
+        values = st.sampled_from(SCHEDULERS)
+    elif limits["choices"]:
         values = st.sampled_from(limits["choices"])
     elif some is bool:
         values = st.booleans()
@@ -24,7 +28,7 @@ def values_of(field):
         values = st.text(st.characters(codec="utf-8"), max_size=20)
     else:
         low = limits["minimum"] if limits["minimum"] is not None else limits["above"]
-        high = limits["maximum"] if limits["maximum"] is not None else 1e6
+        high = limits["maximum"] if limits["maximum"] is not None else LARGEST
         if some is int:
             values = st.integers(int(low), int(high))
         else:
@@ -66,12 +70,35 @@ def test_text_that_yaml_could_take_for_something_else(tmp_path, text):
         ({"images_per_class": 9, "total": 9}, "--images-per-class and --total each say"),
         ({"balance": True}, "--balance goes with --total"),
         ({"per_image": 0}, "--per-image is 0; it must be at least 1"),
+        ({"learning_rate": 1e30}, "--learning-rate is 1e+30; it must be at most 1"),
+        ({"learning_rate": 10**400}, "--learning-rate is inf"),
+        ({"num_train_epochs": "1e999"}, "--num-train-epochs is inf"),
+        ({"seed": 10**5000}, "--seed is a number of about 5001 digits"),
+        ({"split": 10**5000}, "--split takes a value of type str, not a number of about 5001 digits"),
+        ({"scheduler": "Sampler9000"}, "--scheduler 'Sampler9000'"),
     ],
 )
 def test_out_of_limits(values, says):
     with pytest.raises(RecipeError) as error:
         Recipe(**values)
     assert says in str(error.value)
+
+
+KINDS = typing.get_type_hints(Recipe)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if "float" in str(kind)])
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 1e300])
+def test_every_number_is_finite_and_within_reason(name, value):
+    with pytest.raises(RecipeError, match=flag(name)):
+        Recipe(**{name: value})
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if "int" in str(kind)])
+@pytest.mark.parametrize("value", [10**19, -(10**19), 10**400])
+def test_every_whole_number_has_a_limit(name, value):
+    with pytest.raises(RecipeError, match=flag(name)):
+        Recipe(**{name: value})
 
 
 def test_every_default_is_within_its_limits():

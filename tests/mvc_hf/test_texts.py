@@ -75,6 +75,8 @@ def test_long_values_lose_their_middle():
 
 def test_what_can_be_no_name():
     assert unreadable("a\0") and unreadable("a\udcff") and unreadable("ü 🐱") is None
+
+
 def test_names_are_compared_in_one_form():
     composed = "caf\u00e9"
     apart = unicodedata.normalize("NFD", composed)

@@ -12,10 +12,11 @@ import datasets
 import pytest
 import yaml
 from datasets import load_dataset
+from diffusers import UNet2DConditionModel
 from local_hub import connect
 
 import mvc_hf
-from mvc_hf.errors import MvcError, RecipeError
+from mvc_hf.errors import DivergedError, MvcError, RecipeError
 from mvc_hf.finetune import finetune
 from mvc_hf.generate import Studio, generate
 from mvc_hf.orders import _place_of
@@ -304,3 +305,22 @@ def test_a_datasets_that_has_no_such_table(monkeypatch):
     with pytest.warns(UserWarning, match=r"load_dataset\('mvc', \.\.\.\) is not there; `mvc-hf generate` makes"):
         register()
     assert mvc_hf.register is register
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """A U-Net that gives NaN from its second call on: the first is the try-out of a base."""
+    calls = []
+
+    def forward(self, *args, plain=UNet2DConditionModel.forward, **options):
+        calls.append(1)
+        (found,) = plain(self, *args, **options)
+        return (found * (float("nan") if len(calls) > 1 else 1),)
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", forward)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_what_is_not_finite_is_no_row(recipe, broken, streaming):
+    with pytest.raises(DivergedError, match="the latents are not finite from denoising step 1 of"):
+        list(load(recipe, streaming=streaming))
