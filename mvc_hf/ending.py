@@ -24,7 +24,7 @@ STOPPED = "stopped; the same command goes on where it was"
 PATIENCE = 5.0  # seconds that a launcher has to end the others of a process that has failed
 _WORKER_LOST = re.compile(r"DataLoader worker \(pid.*\) (exited unexpectedly|is killed by signal: (?P<signal>[\w ]+))")
 _SHARED_MEMORY = re.compile(r"(?:file|object|open shared memory).* </?torch_|torch_shm_manager|shm_open")
-_PEER_LOST = re.compile(r"gloo/|Connection (?:closed|reset) by peer|NCCL|ProcessGroup")
+_PEER_LOST = re.compile(r"gloo/|NCCL|ProcessGroup")
 
 
 def exit_code(run: Callable[[], object]) -> int:
@@ -39,7 +39,7 @@ def exit_code(run: Callable[[], object]) -> int:
         line = line_of(error)
         if line is None:
             raise
-        return failed(line, follows=_is_peer_lost(error))
+        return failed(line, follows=_lost_peer(error) is not None)
     return 0
 
 
@@ -62,6 +62,10 @@ def failed(line: str, *, follows: bool = False) -> int:
 
 def line_of(error: BaseException) -> str | None:
     """What to tell of an error; None where only a traceback will do: a fault of ours, or of the host's."""
+    peer = _lost_peer(error)
+    if peer is not None:
+        why = re.sub(r"^\[\S+\] ", "", reason(peer)).partition(". ")[0]
+        return f"lost the connection to another process of this run ({why}): the line of the one that ended says why"
     ours = next((e for e in _wrapped(error) if isinstance(e, MvcError)), None)
     if ours is not None:
         return collapsed(str(ours))
@@ -87,9 +91,6 @@ def line_of(error: BaseException) -> str | None:
             "a worker process was ended from outside, as systems do that run out of memory: take fewer workers or "
             "smaller batches, and give the same command again"
         )
-    if _is_peer_lost(error):
-        why = re.sub(r"^\[\S+\] ", "", reason(error)).partition(". ")[0]
-        return f"lost the connection to another process of this run ({why}): the line of the one that ended says why"
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
         return collapsed(message or f"{error.strerror or error}{where}")
@@ -108,10 +109,16 @@ def _names(kind: type) -> set[str]:
     return {f"{kind.__module__}.{kind.__qualname__}"}.union(*map(_names, kind.__subclasses__()))
 
 
-def _is_peer_lost(error: BaseException) -> bool:
-    if os.environ.get("WORLD_SIZE", "1") == "1" or not isinstance(error, RuntimeError):
-        return False
-    return "DistError" in {kind.__name__ for kind in type(error).__mro__} or bool(_PEER_LOST.search(str(error)))
+def _lost_peer(error: BaseException) -> BaseException | None:
+    """The error by which a process of several hears that another one has ended."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return None
+    for cause in _wrapped(error):
+        if isinstance(cause, RuntimeError):
+            kinds = {kind.__name__ for kind in type(cause).__mro__}
+            if "DistError" in kinds or _PEER_LOST.search(str(cause)):
+                return cause
+    return None
 
 
 def _tell_launcher(line: str) -> None:
