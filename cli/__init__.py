@@ -17,6 +17,7 @@ from ..texts import brief, collapsed, one_line, shortened, unreadable
 # In the order in which a person meets them.
 COMMANDS = ("demo", "caption", "finetune", "preview", "generate", "push", "train", "plan", "run", "replay")
 FILES = {"run": "run_recipe"}  # where a command's file has another name: `run` is the function below
+LONGEST = 1500  # characters of a line: names that somebody made as long as he could need not fill the screen
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -77,7 +78,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _failed(line: str) -> int:
-    click.echo("Error: " + one_line(collapsed(line)), err=True)
+    click.echo("Error: " + shortened(one_line(collapsed(line)), LONGEST), err=True)
     return 1
 
 

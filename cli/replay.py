@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import report
+from .options import refuse_output, report
 
 
 @click.command("replay", short_help="Make one row of a synthetic data set again, and compare.")
@@ -44,6 +44,10 @@ def command(
       mvc-hf replay my-name/flowers-synthetic 17 --model my-name/flowers --dataset-source photos/
     """
     from ..errors import DataError
+
+    if output is not None:
+        refuse_output(output, "a picture, such as again.png")
+
     from ..replay import replay
 
     found = replay(dataset, row, model=model, condition_data=dataset_source, base=base, tolerance=tolerance)

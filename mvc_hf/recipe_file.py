@@ -24,7 +24,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 
 
 def read_text(path: str | Path, what: str = "recipe") -> str:
-    """The text of a recipe, or of another file of settings. Devices and pipes are not opened: they may have no end, or never begin.
+    """The text of a recipe, or of another file of settings. Devices and pipes are not opened: they may never end.
 
     Raises:
         RecipeError: it is not a file, is too large, or not text in UTF-8.

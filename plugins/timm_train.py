@@ -328,8 +328,8 @@ def train(script: str, flags: Sequence[str]) -> None:
     except (MvcError, OSError, MemoryError):
         raise
     except Exception as error:
-        if hook.begun:
-            raise  # of timm, in the midst of training: where it was says more than a line
+        if hook.begun or "DistError" in {kind.__name__ for kind in type(error).__mro__}:
+            raise  # in the midst of training, where it was says more than a line; or another process has failed
         why = f"{type(error).__name__}: {reason(error)}"
         raise HostError(f"{os.path.basename(script)} stopped before training began: {why}") from error
     finally:
