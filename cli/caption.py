@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..recipe import CAPTION, Recipe
-from .options import recipe_options, report
+from .options import recipe_options, refuse_output, report
 
 
 @click.command("caption", short_help="Write the captions of a data set to a Parquet file.")
@@ -31,9 +31,6 @@ def command(dataset: str, output: Path, **settings: Any) -> None:
     recipe = Recipe(dataset=dataset, **settings)
 
     from ..caption_file import write_captions
-    from ..errors import OutputError
 
-    if output.is_dir() or not output.absolute().parent.is_dir():
-        what = "is a folder" if output.is_dir() else "lies in no folder that is there"
-        raise OutputError(f"{output} {what}: give the name of a Parquet file")
+    refuse_output(output, "a Parquet file")
     report(write_captions(recipe, output))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
+from ..errors import OutputError
 from ..recipe import Recipe, flag
-from ..texts import visible
+from ..texts import shortened, visible
 
 
 def recipe_options(stage: str, *, without: tuple[str, ...] = ()) -> Callable:
@@ -38,6 +41,19 @@ def _option(field: dataclasses.Field, kind: Any) -> Callable:
     choices, alias = field.metadata["choices"], field.metadata["alias"]
     names = [flag(field.name), alias] if alias else [flag(field.name)]
     return click.option(*names, type=click.Choice(choices) if choices else kind, **common)
+
+
+def refuse_output(output: Path, what: str) -> None:
+    """Raises OutputError where a single file cannot be written: found out before any work is done for it."""
+    place = shortened(str(output))
+    if output.is_dir():
+        raise OutputError(f"{place} is a folder: give the name of {what}")
+    if not output.absolute().parent.is_dir():
+        raise OutputError(f"{place} lies in no folder that is there: give the name of {what}")
+    if output.exists() and not output.is_file():
+        raise OutputError(f"{place} is no regular file: give the name of {what}")
+    if not os.access(output if output.exists() else output.absolute().parent, os.W_OK):
+        raise OutputError(f"{place} cannot be written: choose another place for {what}")
 
 
 def report(line: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..recipe import GENERATE, Recipe
-from .options import recipe_options, report
+from .options import recipe_options, refuse_output, report
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -96,9 +96,7 @@ def _kind(output: Path) -> str:
     from ..errors import OutputError
 
     kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-    if output.is_dir() or not output.absolute().parent.is_dir():
-        what = "is a folder" if output.is_dir() else "lies in no folder that is there"
-        raise OutputError(f"{output} {what}: give the name of a picture, such as preview.png")
+    refuse_output(output, "a picture, such as preview.png")
     if output.suffix.lower() not in kinds:
         raise OutputError(f"{output} names no picture: let it end in {', '.join(kinds)}")
     return kinds[output.suffix.lower()]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import report
+from .options import refuse_output, report
 
 
 @click.command("replay", short_help="Make one row of a synthetic data set again, and compare.")
@@ -51,6 +51,10 @@ def command(
     """
     from ..apart import keep_apart
     from ..errors import DataError
+
+    if output is not None:
+        refuse_output(output, "a picture, such as again.png")
+
     from ..replay import replay
 
     if output is not None:

@@ -18,9 +18,10 @@ from concurrent.futures import BrokenExecutor
 from .errors import MvcError, last_error
 from .files import is_disk_full
 from .memory import is_memory_error
-from .texts import collapsed, one_line, reason
+from .texts import collapsed, one_line, reason, shortened
 
 STOPPED = "stopped; the same command goes on where it was"
+LONGEST = 1500  # characters of a line: names that somebody made as long as he could need not fill the screen
 PATIENCE = 5.0  # seconds that a launcher has to end the others of a process that has failed
 _WORKER_LOST = re.compile(r"DataLoader worker \(pid.*\) (exited unexpectedly|is killed by signal: (?P<signal>[\w ]+))")
 _SHARED_MEMORY = re.compile(r"(?:file|object|open shared memory).* </?torch_|torch_shm_manager|shm_open")
@@ -53,7 +54,7 @@ def failed(line: str, *, follows: bool = False) -> int:
     if follows:
         time.sleep(PATIENCE)
     rank = os.environ.get("RANK")  # any of several may be the first to fail, and a launcher then ends the others
-    line = one_line(collapsed(line))
+    line = shortened(one_line(collapsed(line)), LONGEST)
     print(f"Error{f' (rank {rank})' if rank else ''}: {line}", file=sys.stderr, flush=True)
     if not follows:
         _tell_launcher(line)

@@ -99,7 +99,8 @@ def branch_of(revision: str | None) -> str | None:
 
 def checked_name(option: str, name: str, what: str) -> str:
     """The name of a branch or tag. Raises OutputError where git takes none such."""
-    if not name or name == "@" or len(name) > 200 or NO_REF.search(name) or one_line(name) != name:
+    odd = not name or name == "@" or len(name) > 200 or one_line(name) != name
+    if odd or name.startswith("refs/") or NO_REF.search(name):
         raise OutputError(
             f"{option} {brief(name)} is no name for {what}: use letters, digits, '-', '_', '.' and '/' between them"
         )

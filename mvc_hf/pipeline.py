@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from .apart import keep_apart
-from .errors import RecipeError
+from .errors import OutputError, RecipeError
 from .locks import locked_folder
 from .recipe import Recipe, check_known, flag
 from .recipe_file import read_settings
-from .texts import brief, unreadable
+from .texts import brief, shortened, unreadable
 
 CHECKPOINT, SYNTHETIC, CAPTIONS = "checkpoint", "synthetic", "captions.parquet"  # in the output folder
 ALIASES = {f.metadata["alias"][2:]: f.name for f in dataclasses.fields(Recipe) if f.metadata["alias"]}
@@ -99,8 +99,9 @@ class Pipeline:
         return self.model or str(self.folder / CHECKPOINT)
 
     def check(self) -> None:
-        """Raises RecipeError where something is missing that some stage will need."""
+        """Raises MvcError where something is missing that some stage will need, or the folder is somebody else's."""
         keep_apart(self.recipe.dataset, *(self.folder / name for name in (CHECKPOINT, SYNTHETIC, CAPTIONS)))
+        self._refuse_others_folder()
         if not self.model and not self.recipe.dataset:
             raise RecipeError("no data set: give it in the recipe (dataset: a folder, Parquet or Hub id)")
         if not self.model and not self.recipe.base:
@@ -132,6 +133,22 @@ class Pipeline:
                 lines.append(str(published))
         return lines + self._generate(hub_dataset, published)
 
+    def _refuse_others_folder(self) -> None:
+        """Other things may lie in the folder only where a run has begun there; recipes always.
+
+        Raises:
+            OutputError: it holds something else, or is a file.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise OutputError(f"{shortened(str(self.folder))} is a file: choose a folder")
+        found = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
+        others = sorted(n for n in found if n[0] != "." and Path(n).suffix not in (".yaml", ".yml", ".json"))
+        if others and not found & {CHECKPOINT, SYNTHETIC, CAPTIONS}:
+            raise OutputError(
+                f"{shortened(str(self.folder))} holds {brief(others[0])} and nothing of mvc-hf run: choose an empty "
+                "or a new folder"
+            )
+
     def _push_targets(self) -> tuple[str | None, str | None]:
         """The repositories of checkpoint and data set, found fit for it before anything is spent; None for neither."""
         from .progress import is_main_process
@@ -154,8 +171,15 @@ class Pipeline:
 
         source = open_for(self.recipe)  # before a base is fetched
         self._check_base()  # a captioner may work for hours
+        made = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
-        return write_captions(self.recipe, self.folder / CAPTIONS, source)
+        try:
+            return write_captions(self.recipe, self.folder / CAPTIONS, source)
+        except BaseException:
+            with contextlib.suppress(OSError):  # there is something in it
+                if made:
+                    self.folder.rmdir()
+            raise
 
     def _finetune(self) -> str:
         from .finetune import finetune

@@ -37,6 +37,7 @@ BAD = [
 def test_names_that_git_does_not_take(remote, made, name):
     assert "is no name for a branch" in refused(made, revision=name)
     assert "is no name for a tag" in refused(made, tag=name)
+    assert "is no name for a tag" in refused(made, tag="refs/tags/v1")
     assert not remote.requests
 
 
