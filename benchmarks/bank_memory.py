@@ -15,13 +15,13 @@ from pathlib import Path
 
 
 def encode(parquet):
-    from mvc_hf.bank import LatentBank
-    from mvc_hf.demo import assets
-    from mvc_hf.diffusion import load_base
-    from mvc_hf.source import open_source
+    from mvc_hf.data.loading import open_dataset
+    from mvc_hf.diffusion.latent_bank import LatentBank
+    from mvc_hf.diffusion.model import load_base
+    from mvc_hf.workflows.demo import assets
 
     base = load_base(str(assets() / "base"))
-    source = open_source(str(parquet))
+    source = open_dataset(str(parquet))
     bank = LatentBank.build(source, base, resolution=32, max_broken=0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(len(source), f"{bank.moments.nbytes / 2**20:.0f}", f"{peak:.0f}")
@@ -36,7 +36,7 @@ def main():
         return encode(args.encode)
     import datasets
 
-    from mvc_hf.demo import assets
+    from mvc_hf.workflows.demo import assets
 
     real = datasets.load_dataset("parquet", data_files=str(assets() / "real.parquet"), split="train")
     print(f"{'images':>8}{'latents, MiB':>14}{'peak memory, MiB':>18}")

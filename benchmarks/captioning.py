@@ -44,13 +44,13 @@ def photos(folder, count, size, distinct=256):
 
 def ours(data, model, batch, cache):
     """The whole of it: loading the model, captioning, and the table."""
-    from mvc_hf.captions import caption_source
-    from mvc_hf.recipe import Recipe
-    from mvc_hf.source import open_source
+    from mvc_hf.captions.loading import caption_source
+    from mvc_hf.config.recipe import Recipe
+    from mvc_hf.data.loading import open_dataset
 
     os.environ["MVC_HF_CACHE"] = str(cache)
     recipe = Recipe(caption_model=str(model), caption_batch_size=batch, caption_max_new_tokens=TOKENS)
-    return caption_source("blip2", keep_duplicates=True, recipe=recipe).table(open_source(str(data))).captions
+    return caption_source("blip2", keep_duplicates=True, recipe=recipe).table(open_dataset(str(data))).captions
 
 
 def one_at_a_time(data, model):

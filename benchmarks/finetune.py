@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mvc_hf.demo import CAPTION_COLUMN, assets
+from mvc_hf.workflows.demo import CAPTION_COLUMN, assets
 
 
 def peer_data(folder):

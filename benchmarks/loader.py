@@ -21,9 +21,9 @@ import torch
 from PIL import Image
 from timm.data import create_dataset, create_loader
 
-from mvc_hf.plugins.mixed_dataset import make_schedule, mix, phase2_length
-from mvc_hf.shards import png
-from mvc_hf.source import open_source
+from mvc_hf.artifacts.schema import png
+from mvc_hf.augment.mixed_dataset import make_schedule, mix, phase2_length
+from mvc_hf.data.loading import open_dataset
 
 CLASSES = 10
 
@@ -58,7 +58,7 @@ def real_images(folder):
 
 def mixed(folder, kind):
     found = mix(
-        real_images(folder / "real"), [open_source(str(folder / "synthetic"))],
+        real_images(folder / "real"), [open_dataset(str(folder / "synthetic"))],
         ratio=math.inf, epoch="real", label_match="name", seed=0,
     )  # fmt: skip
     switch = 10 - phase2_length(10, None)
@@ -100,7 +100,7 @@ def start_up(folder, args):
     real = real_images(folder / "real")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
-    source = open_source(str(folder / "million"))
+    source = open_dataset(str(folder / "million"))
     found = mix(real, [source], ratio=math.inf, epoch="real", label_match="name", seed=0)
     found.schedule = make_schedule(found, "rsp", prob=0.8, rsp_from="class", switch=None, seed=0)
     found.set_epoch(0)

@@ -10,9 +10,9 @@ import click
 
 from .. import __version__
 from ..ending import STOPPED, exit_code, failed
-from ..environment import check_environment
 from ..errors import MvcError
-from ..texts import brief, one_line, shortened, unreadable
+from ..hub.environment import check_environment
+from ..utils.text import brief, one_line, shortened, unreadable
 
 # In the order in which a person meets them.
 COMMANDS = ("demo", "caption", "finetune", "preview", "generate", "push", "train", "plan", "run", "replay")

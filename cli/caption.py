@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from ..recipe import CAPTION, Recipe
+from ..config.fields import CAPTION
+from ..config.recipe import Recipe
 from .options import recipe_options, refuse_output, report
 
 
@@ -30,7 +31,7 @@ def command(dataset: str, output: Path, **settings: Any) -> None:
     """
     recipe = Recipe(dataset=dataset, **settings)
 
-    from ..caption_file import write_captions
+    from ..captions.caption import caption
 
     refuse_output(output, "a Parquet file")
-    report(write_captions(recipe, output))
+    report(caption(recipe, output))

@@ -22,11 +22,11 @@ def command(output: Path) -> None:
     Example:
       mvc-hf demo -o mvc-demo
     """
-    from ..demo import CAPTION_COLUMN, demo
+    from ..workflows.demo import CAPTION_COLUMN, demo
 
     assets = demo(output)
 
-    from ..plugins.timm_trial import demo_trial, table
+    from ..plugins.timm_comparison import demo_trial, table
 
     found = demo_trial(output, assets / "real.parquet", assets / "test.parquet")
     click.echo(

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from ..recipe import FINETUNE, Recipe
+from ..config.fields import FINETUNE
+from ..config.recipe import Recipe
 from .hub_options import hub_options, push_target
 from .options import recipe_options, report
 
@@ -35,12 +36,12 @@ def command(dataset: str, output: Path, push_to_hub: bool, hub_id: str | None, p
     recipe = Recipe(dataset=dataset, **settings)
     repository = push_target("model", push_to_hub, hub_id, private, output)
 
-    from ..finetune import finetune
+    from ..training.finetune import finetune
 
     notes = finetune(recipe, output)
     steps, images = notes.training["steps"], notes.training["images"]
     report(f"{output}: fine-tuned {steps} steps on {images} images of {len(notes.class_names)} classes")
     if repository:
-        from ..hub import push_folder
+        from ..publish.push import push
 
-        report(str(push_folder(output, repository, "model", private=private)))
+        report(str(push(output, repository, "model", private=private)))

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from ..recipe import GENERATE, Recipe
+from ..config.fields import GENERATE
+from ..config.recipe import Recipe
 from .hub_options import hub_options, push_target
 from .options import recipe_options, report
 
@@ -38,11 +39,11 @@ def command(model: str, output: Path, push_to_hub: bool, hub_id: str | None, pri
 
     repository = push_target("dataset", push_to_hub, hub_id, private, output)
 
-    from ..generate import generate
-    from ..hub import Stream
+    from ..generation.generate import generate
+    from ..publish.push import ShardUploader
 
     with contextlib.ExitStack() as stack:
-        stream = stack.enter_context(Stream(repository, output, private=private)) if repository else None
+        stream = stack.enter_context(ShardUploader(repository, output, private=private)) if repository else None
         split = generate(recipe, model, output, watch=stream.look if stream else None)
         report(f"{output}: {split.rows} images of {len(split.class_names)} classes in {split.count} shards")
         if stream:

@@ -34,10 +34,10 @@ def push_target(kind: str, push_to_hub: bool, hub_id: str | None, private: bool,
             if value:
                 raise click.UsageError(f"{name} goes with --push-to-hub: give both, or neither")
         return None
-    from ..progress import is_main_process
+    from ..utils.progress import is_main_process
 
     if not is_main_process():
         return None
-    from ..hub import check_push
+    from ..hub.access import check_push
 
     return check_push(hub_id, kind, folder=folder, private=private)

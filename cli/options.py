@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 
+from ..config.fields import flag
+from ..config.recipe import Recipe
 from ..errors import OutputError
-from ..recipe import Recipe, flag
-from ..texts import shortened, visible
+from ..utils.text import shortened, visible
 
 
 def recipe_options(stage: str, *, without: tuple[str, ...] = ()) -> Callable:
@@ -58,7 +59,7 @@ def refuse_output(output: Path, what: str) -> None:
 
 def report(line: str) -> None:
     """Say what was made, on standard output, once for all processes. It may have several lines."""
-    from ..progress import is_main_process
+    from ..utils.progress import is_main_process
 
     if is_main_process():
         click.echo(visible(line))

@@ -22,7 +22,7 @@ def command(recipe: Path) -> None:
     Example:
       mvc-hf plan flowers.yaml
     """
-    from ..pipeline import Pipeline
-    from ..planning import plan
+    from ..inspection.estimate import plan
+    from ..workflows.pipeline import Pipeline
 
     report(str(plan(Pipeline.load(recipe))))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..recipe import GENERATE, Recipe
+from ..config.fields import GENERATE
+from ..config.recipe import Recipe
 from .options import recipe_options, refuse_output, report
 
 if TYPE_CHECKING:
@@ -75,12 +76,12 @@ def command(
     recipe = Recipe(**others)
     kind = _kind(output)
 
-    from ..apart import keep_apart
+    from ..data.apart import keep_apart
 
     keep_apart(recipe.dataset, output)
 
-    from ..preview import preview
-    from ..preview_sheet import draw
+    from ..inspection.preview import preview
+    from ..inspection.preview_sheet import draw
 
     found = preview(recipe, model, classes=classes or FEW, rows=rows, settings=settings, pretrained=pretrained)
     sheet = draw(found)
@@ -117,8 +118,8 @@ def _save(sheet: Image.Image, output: Path, kind: str) -> None:
 
 def _show(sheet: Image.Image, inline: bool | None) -> None:
     """In the terminal, if it is one: no escape codes go into a pipe or a file, whatever was asked for."""
-    from ..progress import say
-    from ..terminal import protocol, show
+    from ..report.terminal import protocol, show
+    from ..utils.progress import say
 
     how = protocol() if sys.stdout.isatty() else None
     if how and inline is not False:

@@ -27,6 +27,6 @@ def command(out: Path, repository: str | None, private: bool, revision: str | No
       mvc-hf push checkpoint my-name/flowers-mvc --private
       mvc-hf push synthetic my-name/flowers-synthetic --tag v1
     """
-    from ..hub import push_folder
+    from ..publish.push import push
 
-    report(str(push_folder(out, repository, private=private, revision=revision, tag=tag)))
+    report(str(push(out, repository, private=private, revision=revision, tag=tag)))

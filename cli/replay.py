@@ -49,13 +49,13 @@ def command(
     From the Hub:
       mvc-hf replay my-name/flowers-synthetic 17 --model my-name/flowers --dataset-source photos/
     """
-    from ..apart import keep_apart
+    from ..data.apart import keep_apart
     from ..errors import DataError
 
     if output is not None:
         refuse_output(output, "a picture, such as again.png")
 
-    from ..replay import replay
+    from ..inspection.replay import replay
 
     if output is not None:
         keep_apart(dataset_source, output)

@@ -31,7 +31,7 @@ def command(recipe: Path, output: str | None) -> None:
     On several GPUs:
       accelerate launch -m mvc_hf.cli run flowers.yaml
     """
-    from ..pipeline import Pipeline
+    from ..workflows.pipeline import Pipeline
 
     pipeline = Pipeline.load(recipe)
     for line in (pipeline if output is None else replace(pipeline, output=output)).run():

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 
 from .errors import MvcError, last_error
-from .files import is_disk_full
-from .memory import is_memory_error
-from .texts import collapsed, one_line, reason, shortened
+from .utils.disk import is_disk_full
+from .utils.memory import is_memory_error
+from .utils.text import collapsed, one_line, reason, shortened
 
 STOPPED = "stopped; the same command goes on where it was"
 LONGEST = 1500  # characters of a line: names that somebody made as long as he could need not fill the screen

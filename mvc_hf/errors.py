@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .texts import collapsed, one_line
+from .utils.text import collapsed, one_line
 
 TRACEBACK = "Traceback (most recent call last):\n"
 

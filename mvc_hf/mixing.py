@@ -13,8 +13,8 @@ from operator import index
 import numpy as np
 import torch
 
-from .addresses import WORDS_PER_BLOCK, Stream, below, words
 from .errors import DataError, RecipeError
+from .utils.rng import WORDS_PER_BLOCK, Stream, below, words
 
 __all__ = ["MixPlans", "apply", "plan", "row_map"]
 

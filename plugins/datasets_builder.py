@@ -20,10 +20,11 @@ import datasets
 from datasets.exceptions import DatasetGenerationError
 from datasets.fingerprint import Hasher
 
+from ..artifacts.schema import ROW_GROUP, features
+from ..config.fields import GENERATE, check_known
+from ..config.recipe import Recipe
 from ..errors import MvcError, RecipeError
-from ..orders import Order
-from ..recipe import GENERATE, Recipe, check_known
-from ..shards import ROW_GROUP, features
+from ..generation.request import GenerationRequest
 
 SETTINGS = (*Recipe().to_dict(GENERATE), "base", "model")  # None, the default, leaves it to the file
 COMMON = tuple(field.name for field in dataclasses.fields(datasets.BuilderConfig))
@@ -44,7 +45,7 @@ class MvcConfig(_Settings):
         MvcError: a setting is unknown or bad, or the recipe, its checkpoint or its data set are not to be had.
     """
 
-    order: Order
+    order: GenerationRequest
 
     def __new__(cls, *arguments: Any, **settings: Any) -> MvcConfig:
         check_known(settings, (*SETTINGS, *COMMON))
@@ -53,7 +54,7 @@ class MvcConfig(_Settings):
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
         """The name of the entry in the cache. `datasets` would take the arguments; this takes what they come to."""
         given = {name: getattr(self, name) for name in SETTINGS}
-        self.order = Order.of(self._recipe_file(), {name: v for name, v in given.items() if v is not None})
+        self.order = GenerationRequest.of(self._recipe_file(), {name: v for name, v in given.items() if v is not None})
         key = self.order.key
         if custom_features is not None:
             key = Hasher.hash((key, custom_features))

@@ -9,10 +9,10 @@ from typing import Any
 
 from torch.utils.data import IterableDataset
 
+from ..augment.targets import class_numbers
 from ..errors import DataError, ModelError, RecipeError
-from ..progress import say
-from ..texts import brief, reason, some
-from .real_images import class_numbers
+from ..utils.progress import say
+from ..utils.text import brief, reason, some
 
 FILES = ("resume", "initial_checkpoint", "class_map")  # flags that name one
 
@@ -21,7 +21,7 @@ def check_config(path: str) -> None:
     """Raises RecipeError: the file of timm's --config cannot be read, or holds no settings."""
     import yaml
 
-    from ..recipe_file import read_text
+    from ..config.files import read_text
 
     try:
         values = yaml.safe_load(read_text(path, "config"))

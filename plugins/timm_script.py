@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import HostError
-from ..texts import brief, reason
+from ..utils.text import brief, reason
 
 TRIED = "1.0.20, 1.0.25, 1.0.28 and 1.0.31"
 MODULE = "timm_train_script"

@@ -18,18 +18,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..augment.mixed_dataset import MixedDataset, make_schedule, mix, mix_datasets
+from ..augment.schedules import RSP_FROM, SCHEDULES
+from ..augment.targets import check_pictures, largest_label, refuse_iterable
+from ..data.base import Source
+from ..data.loading import open_dataset
 from ..ending import exit_code, line_of
 from ..errors import DataError, HostError, ModelError, MvcError, RecipeError
-from ..progress import say
-from ..schedule import RSP_FROM, SCHEDULES
-from ..source import Source, open_source
-from ..texts import brief, reason
-from .mixed_dataset import MixedDataset, make_schedule, mix, mix_datasets
-from .real_images import check_pictures, largest_label, refuse_iterable
+from ..utils.progress import say
+from ..utils.text import brief, reason
 from .timm_checks import check_classes, check_config, check_flags
 from .timm_cpu_ddp import allow_cpu
 from .timm_script import TRIED, load_script, where_to_get
-from .two_phase_lr import two_phase_scheduler
+from .timm_two_phase import two_phase_scheduler
 
 __all__ = ["add_flags", "main", "mix_datasets", "train"]
 
@@ -192,7 +193,7 @@ class Hook:
             return found
         check_settings(found)
         links = {"follow_symlinks": found.aug_follow_symlinks}
-        self._sources = [open_source(name, every_class=False, **links) for name in found.aug_synthetic]
+        self._sources = [open_dataset(name, every_class=False, **links) for name in found.aug_synthetic]
         found.aug_synthetic = [
             f"{source.name}@{source.revision}" if source.revision else name
             for source, name in zip(self._sources, found.aug_synthetic)

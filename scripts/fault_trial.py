@@ -185,11 +185,6 @@ def last_line(log: Path) -> str:
 
 def _import_all() -> ModuleType:
     """Everything that a command imports. Returns the helper of the tests that makes the model and the pictures."""
-    import mvc_hf.caption_file
-    import mvc_hf.card
-    import mvc_hf.demo
-    import mvc_hf.pipeline
-    import mvc_hf.plugins.timm_trial  # noqa: F401
 
     sys.path.append(str(Path(__file__).parents[1] / "tests" / "helpers"))
     import tiny

@@ -6,10 +6,10 @@ import shutil
 import pytest
 
 from mvc_hf.cli import run
+from mvc_hf.config.recipe import Recipe
 from mvc_hf.errors import OutputError
-from mvc_hf.finetune import finetune
-from mvc_hf.generate import generate
-from mvc_hf.recipe import Recipe
+from mvc_hf.generation.generate import generate
+from mvc_hf.training.finetune import finetune
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 SHARD = "data/train-00001-of-00003.parquet"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mvc_hf.pipeline import Pipeline
-from mvc_hf.planning import plan
+from mvc_hf.inspection.estimate import plan
+from mvc_hf.workflows.pipeline import Pipeline
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 REDUCED = {"cifar10-reduced": 4000 // 10, "cifar100-reduced": 4000 // 100}

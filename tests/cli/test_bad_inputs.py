@@ -58,20 +58,20 @@ def one_hub():
 @pytest.fixture(autouse=True)
 def nothing_is_spent(monkeypatch):
     """Where a model would begin to work, these cases end."""
-    import mvc_hf.demo
-    import mvc_hf.finetune
-    import mvc_hf.generate
-    import mvc_hf.planning
-    import mvc_hf.preview
+    import mvc_hf.generation.generate
+    import mvc_hf.inspection.estimate
+    import mvc_hf.inspection.preview
+    import mvc_hf.training.finetune
+    import mvc_hf.workflows.demo
 
     def spend(*_, **__):
         raise Spent
 
-    monkeypatch.setattr(mvc_hf.demo, "finetune", spend)
-    monkeypatch.setattr(mvc_hf.finetune.Run, "train", spend)
-    monkeypatch.setattr(mvc_hf.generate.Studio, "rows", spend)
-    monkeypatch.setattr(mvc_hf.planning._Rehearsal, "all", spend)
-    monkeypatch.setattr(mvc_hf.preview, "_painted", spend)
+    monkeypatch.setattr(mvc_hf.workflows.demo, "finetune", spend)
+    monkeypatch.setattr(mvc_hf.training.trainer.Trainer, "train", spend)
+    monkeypatch.setattr(mvc_hf.generation.generator.Generator, "rows", spend)
+    monkeypatch.setattr(mvc_hf.inspection.estimate._Rehearsal, "all", spend)
+    monkeypatch.setattr(mvc_hf.inspection.preview, "_painted", spend)
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,9 @@ import pytest
 import tiny
 from tiny_blip import tiny_captioner
 
-from mvc_hf import captioner, cli
-from mvc_hf.caption_table import CaptionTable
+from mvc_hf import cli
+from mvc_hf.captions import model_captioner as captioner
+from mvc_hf.captions.table import CaptionTable
 
 FLAGS = ["--captioner", "blip2", "--captions-per-image", 2, "--caption-batch-size", 4]
 

@@ -13,8 +13,9 @@ import pytest
 from safetensors import SafetensorError
 
 from mvc_hf import cli
+from mvc_hf.config.fields import FINETUNE, GENERATE, flag
+from mvc_hf.config.recipe import Recipe
 from mvc_hf.errors import Stopped
-from mvc_hf.recipe import FINETUNE, GENERATE, Recipe, flag
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,20 +141,20 @@ def test_bad_input(capsys, monkeypatch, tmp_path, photos, arguments, code, says)
     ],
 )
 def test_what_the_system_says_is_one_line(capsys, monkeypatch, tmp_path, error, says):
-    import mvc_hf.finetune
+    import mvc_hf.training.finetune
 
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(mvc_hf.finetune, "finetune", fail)
+    monkeypatch.setattr(mvc_hf.training.finetune, "finetune", fail)
     code, _, err = run(capsys, "finetune", "x", "-o", tmp_path / "y")
     assert code == 1 and says in one_line(err)
 
 
 def test_a_bug_of_ours_is_a_traceback(monkeypatch, tmp_path):
-    import mvc_hf.finetune
+    import mvc_hf.training.finetune
 
-    monkeypatch.setattr(mvc_hf.finetune, "finetune", lambda *_: 1 / 0)
+    monkeypatch.setattr(mvc_hf.training.finetune, "finetune", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli.run(["finetune", "x", "-o", str(tmp_path / "y")])
 

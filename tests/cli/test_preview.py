@@ -4,11 +4,11 @@ import pytest
 from PIL import Image
 
 from mvc_hf import cli
-from mvc_hf import preview as library
-from mvc_hf.finetune import finetune
-from mvc_hf.mixtures import Mixture
-from mvc_hf.preview import Preview, Row
-from mvc_hf.recipe import Recipe
+from mvc_hf.config.recipe import Recipe
+from mvc_hf.inspection import preview as library
+from mvc_hf.inspection.mix_summary import Mixture
+from mvc_hf.inspection.preview import Preview, Row
+from mvc_hf.training.finetune import finetune
 
 
 @pytest.fixture

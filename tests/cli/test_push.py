@@ -26,8 +26,8 @@ def run(capsys, *arguments):
 
 @pytest.fixture(scope="module")
 def checkpoint(photos, tiny_base, tmp_path_factory):
-    from mvc_hf.finetune import finetune
-    from mvc_hf.recipe import Recipe
+    from mvc_hf.config.recipe import Recipe
+    from mvc_hf.training.finetune import finetune
 
     out = tmp_path_factory.mktemp("made") / "checkpoint"
     with pytest.MonkeyPatch.context() as patch:

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mvc_hf.recipe import CAPTION, FINETUNE, GENERATE, Recipe, flag
+from mvc_hf.config.fields import CAPTION, FINETUNE, GENERATE, flag
+from mvc_hf.config.recipe import Recipe
 
 DIGITS = "9" * 400
 LONG = "x" * 5000

@@ -16,9 +16,9 @@ from bad_inputs import COMMON, DAMAGED, GARBAGE, GONE, TEXTS
 from sources import png
 from tiny import image_folder
 
-from mvc_hf.finetune import finetune
-from mvc_hf.generate import generate
-from mvc_hf.recipe import Recipe
+from mvc_hf.config.recipe import Recipe
+from mvc_hf.generation.generate import generate
+from mvc_hf.training.finetune import finetune
 
 HERE = Path(__file__).parent
 

@@ -174,7 +174,7 @@ def connect(hub: LocalHub, home: Any, monkeypatch: Any, token: str | None = ANN)
     import huggingface_hub.utils._http
     from huggingface_hub import constants
 
-    import mvc_hf.hub_errors
+    import mvc_hf.hub.errors
 
     values = {
         "ENDPOINT": hub.url, "HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True, "HF_HUB_CACHE": f"{home}/hub",
@@ -191,7 +191,7 @@ def connect(hub: LocalHub, home: Any, monkeypatch: Any, token: str | None = ANN)
     quick = SimpleNamespace(**{**vars(time), "sleep": waited.append})
     monkeypatch.setattr(huggingface_hub.utils._http, "time", quick)
     monkeypatch.setattr(huggingface_hub.file_download, "time", quick)
-    monkeypatch.setattr(mvc_hf.hub_errors, "sleep", waited.append)
+    monkeypatch.setattr(mvc_hf.hub.retry, "sleep", waited.append)
     return waited
 
 

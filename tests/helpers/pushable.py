@@ -7,9 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from mvc_hf.captions import CaptionTable
-from mvc_hf.checkpoint import CAPTIONS, Notes
-from mvc_hf.shards import Split, png
+from mvc_hf.artifacts.checkpoint import CheckpointMetadata
+from mvc_hf.artifacts.schema import png
+from mvc_hf.artifacts.shards import ShardedDatasetWriter
+from mvc_hf.captions.table import CaptionTable
+from mvc_hf.storage.layout import CAPTIONS
 
 NAMES = ("cat", "dog")
 PARTS = {
@@ -31,13 +33,13 @@ def pushable_checkpoint(folder: Path) -> Path:
     (folder / "model_index.json").write_text(json.dumps(index))
     CaptionTable([0, 1], ["a cat", "a dog"], [0, 1]).save(folder / CAPTIONS)
     known = {"name": "org/base", "revision": "a" * 40, "fingerprint": "f"}
-    Notes("f" * 32, {"coarse": 2, "fine": 8}, NAMES, {**known, "images": 3}, known, 16, (16, 16), False,
+    CheckpointMetadata("f" * 32, {"coarse": 2, "fine": 8}, NAMES, {**known, "images": 3}, known, 16, (16, 16), False,
           {"steps": 1, "images": 3}, {"mvc_hf": "0"}).save(folder)  # fmt: skip
     return folder
 
 
 def pushable_data_set(folder: Path, rows: int = 4) -> Path:
-    split = Split(folder, {"seed": 0}, rows, 2, NAMES)
+    split = ShardedDatasetWriter(folder, {"seed": 0}, rows, 2, NAMES)
     for shard in split.missing():
         with split.writer(shard) as spool:
             spool.write(

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from mvc_hf.data.loading import open_dataset
 from mvc_hf.errors import DataError
-from mvc_hf.source import open_source
 
 HOSTILE = ["T-shirt/top", "no", "1.0", 'say "hi"', "two\nlines", "🐱", "{x}: &y", " spaces ", "up/../.."]
 PETS = {"dogs/1.png": 30, "cats/2.png": 20, "cats/1.png": 10, "cats/more/deep/3.PNG": 25}
@@ -60,6 +60,6 @@ def values(source):
 
 def refused(dataset, match, **options):
     with pytest.raises(DataError, match=match) as caught:
-        open_source(str(dataset), **options)
+        open_dataset(str(dataset), **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)

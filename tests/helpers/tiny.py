@@ -14,7 +14,7 @@ def tiny_base(folder: Path, *, prediction_type: str = "epsilon", in_channels: in
     import diffusers
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-    from mvc_hf.demo import assets
+    from mvc_hf.workflows.demo import assets
 
     torch.manual_seed(seed)
     tokenizer = CLIPTokenizer.from_pretrained(assets() / "base" / "tokenizer")

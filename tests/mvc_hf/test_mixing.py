@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mvc_hf import mixing
-from mvc_hf.addresses import Stream
 from mvc_hf.errors import DataError, RecipeError
 from mvc_hf.mixing import MixPlans, apply, plan, row_map
+from mvc_hf.utils.rng import Stream
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 

@@ -16,12 +16,13 @@ from diffusers import UNet2DConditionModel
 from local_hub import connect
 
 import mvc_hf
+from mvc_hf.config.recipe import Recipe
 from mvc_hf.errors import DivergedError, MvcError, RecipeError
-from mvc_hf.finetune import finetune
-from mvc_hf.generate import Studio, generate
-from mvc_hf.orders import _place_of
-from mvc_hf.recipe import Recipe
+from mvc_hf.generation.generate import generate
+from mvc_hf.generation.generator import Generator
+from mvc_hf.generation.request import _place_of
 from mvc_hf.registration import register
+from mvc_hf.training.finetune import finetune
 
 GENERATING = {"images_per_class": 4, "num_inference_steps": 2, "batch_size": 4, "shard_size": 5}
 
@@ -46,8 +47,8 @@ def recipe(checkpoint, photos, tmp_path):
 @pytest.fixture
 def made(monkeypatch):
     """Sizes of the batches that were made."""
-    sizes, rows = [], Studio.rows
-    monkeypatch.setattr(Studio, "rows", lambda self, *a: sizes.append(len(a[0])) or rows(self, *a))
+    sizes, rows = [], Generator.rows
+    monkeypatch.setattr(Generator, "rows", lambda self, *a: sizes.append(len(a[0])) or rows(self, *a))
     return sizes
 
 
@@ -188,10 +189,10 @@ def test_a_recipe_that_has_been_run(checkpoint, photos, tmp_path):
 def test_a_recipe_beside_its_checkpoint_on_the_hub(
     local_hub, recipe, checkpoint, photos, tmp_path, monkeypatch, made, revision
 ):
-    from mvc_hf.hub import push_folder
+    from mvc_hf.publish.push import push
 
     connect(local_hub, tmp_path / "home", monkeypatch)
-    push_folder(checkpoint, "ann/flowers")
+    push(checkpoint, "ann/flowers")
     from huggingface_hub import HfApi
 
     api, text = HfApi(), yaml.safe_dump({"dataset": str(photos), **GENERATING}).encode()
@@ -264,7 +265,7 @@ def test_without_a_recipe_nothing_is_searched(tmp_path, monkeypatch):
 
 
 def test_a_failure_in_the_middle_leaves_no_entry(recipe, made, monkeypatch):
-    rows_of = Studio.rows
+    rows_of = Generator.rows
 
     def fails(self, *address):
         if len(made) == 2:
@@ -272,7 +273,7 @@ def test_a_failure_in_the_middle_leaves_no_entry(recipe, made, monkeypatch):
         return rows_of(self, *address)
 
     with monkeypatch.context() as patch, pytest.raises(MvcError, match="no more"):
-        patch.setattr(Studio, "rows", fails)
+        patch.setattr(Generator, "rows", fails)
         load(recipe)
     assert len(load(recipe)) == 12
 

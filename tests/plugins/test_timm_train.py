@@ -23,9 +23,10 @@ from local_hub import connect
 from PIL import Image
 from timm.data.distributed_sampler import RepeatAugSampler
 
+from mvc_hf.augment.schedules import Combined, Pools, RandomReplacement, TwoPhase
 from mvc_hf.errors import DataError, HostError, MvcError, RecipeError
-from mvc_hf.plugins import small_train, timm_train
-from mvc_hf.schedule import Combined, Pools, RandomReplacement, TwoPhase
+from mvc_hf.plugins import timm_small_train as small_train
+from mvc_hf.plugins import timm_train
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "minimal_train.py"
 REAL, SYNTHETIC, VALIDATION = 16, 24, 5  # images; their grey values say which they are

@@ -1,0 +1,1 @@
+"""Real and synthetic images in one training set."""

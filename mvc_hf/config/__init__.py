@@ -1,0 +1,1 @@
+"""The settings of a run: declared once, checked when built, to a file and back."""

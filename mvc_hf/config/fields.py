@@ -1,0 +1,105 @@
+"""A setting: its default, its help, its limits; declared once, for files and the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import re
+import typing
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..errors import RecipeError
+from ..utils.text import brief, unreadable
+
+CAPTION, FINETUNE, GENERATE = "caption", "finetune", "generate"
+BOTH = (FINETUNE, GENERATE)
+CAPTIONED = (CAPTION, FINETUNE)
+ALL = (CAPTION, FINETUNE, GENERATE)
+LARGEST = 10**9  # of whole numbers without a limit of their own: their products fit into 64 bits
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    on: tuple[str, ...] = (FINETUNE,),
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    identity: bool = True,
+    later: bool = False,
+    alias: str | None = None,
+) -> Any:
+    """One setting. `identity` says whether it changes what comes out, or only how fast and where it is computed.
+
+    Numbers are finite, and whole ones that have no `maximum` at most `LARGEST`.
+
+    `later` is for settings that came after the first data sets were made: at its default such a one is no part of the
+    identity, so that what older versions made stays the same. `alias` is another flag for it on the command line.
+    """
+    limits = {"minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
+    metadata = {"help": help, "on": on, "identity": identity, "later": later, "alias": alias, **limits}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check_known(names: Iterable[Any], known: Sequence[str]) -> None:
+    """Raises RecipeError for the first name that is not known, with the nearest one that is."""
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+            raise RecipeError(f"unknown setting {brief(name)}{hint}")
+
+
+def flag(name: str) -> str:
+    """The command-line flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+_YAML_TEXT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+|[-+]?[0-9]*\.[0-9]*[eE][0-9]+")  # 5e-5: YAML 1.1 reads text
+
+
+def converted(name: str, value: Any, kind: Any) -> Any:
+    """The value as the declared type; a number in a string is not a number."""
+    kinds = typing.get_args(kind) or (kind,)
+    if value is None and type(None) in kinds:
+        return None
+    wanted = next(k for k in kinds if k is not type(None))
+    if isinstance(value, str) and (why := unreadable(value)):
+        raise RecipeError(f"{flag(name)} is {brief(value)}: {why}")
+    number = isinstance(value, int) and not isinstance(value, bool)
+    text = wanted is float and isinstance(value, str) and _YAML_TEXT.fullmatch(value)
+    if wanted is float and (number or text):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf  # which is over every limit
+    if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
+        return value
+    raise RecipeError(f"{flag(name)} takes a value of type {wanted.__name__}, not {brief(value)}")
+
+
+def check_limits(name: str, value: Any, limits: dict[str, Any]) -> None:
+    if limits["choices"] and value not in limits["choices"]:
+        raise RecipeError(f"{flag(name)} is {brief(value)}; choose one of {', '.join(limits['choices'])}")
+    if isinstance(value, float) and value != value:
+        raise RecipeError(f"{flag(name)} is not a number")
+    maximum = limits["maximum"]
+    if maximum is None and isinstance(value, int):
+        maximum = LARGEST
+    if limits["minimum"] is not None and value < limits["minimum"]:
+        raise RecipeError(f"{flag(name)} is {brief(value)}; it must be at least {limits['minimum']:g}")
+    if limits["above"] is not None and value <= limits["above"]:
+        raise RecipeError(f"{flag(name)} is {brief(value)}; it must be greater than {limits['above']:g}")
+    if maximum is not None and value > maximum:
+        raise RecipeError(f"{flag(name)} is {brief(value)}; it must be at most {_plain(maximum)}")
+    if isinstance(value, float) and math.isinf(value):
+        raise RecipeError(f"{flag(name)} is {value}; it must be a finite number")
+
+
+def _plain(limit: float) -> str:
+    """A limit as a person writes it."""
+    return f"{limit:,}" if isinstance(limit, int) and limit < 2**53 else f"{limit:g}"

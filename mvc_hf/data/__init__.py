@@ -1,0 +1,1 @@
+"""Labelled image sets as people have them, seen as one interface."""

@@ -1,0 +1,1 @@
+"""Where labelled images lie: folders, Parquet, the Hub, torchvision."""

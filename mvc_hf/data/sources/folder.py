@@ -1,0 +1,133 @@
+"""A folder as a labelled image set: class folders, folders of splits, or the Parquet files in it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...data import decoding as pictures
+from ...errors import DataError
+from ...storage.files import digests, read_file
+from ...utils.progress import say
+from ...utils.text import one_line, some
+from ..base import SPLIT_NAMES, Source, refuse_columns
+from ..links import Links
+from .listing import Listing
+from .tabular import ParquetSource, files_of_split, parquet_in
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..view import ViewConfig
+
+
+class FolderSource(Source):
+    """Class folders, with pictures at any depth in them."""
+
+    may_lack_images = False
+
+    def __init__(self, listing: Listing, name: str) -> None:
+        self.name, self._root = name, listing.root
+        self.class_names = tuple(listing.folders())
+        files = [listing.pictures(n) for n in self.class_names]
+        self._files = list(itertools.chain.from_iterable(files))
+        self.labels = np.repeat(np.arange(len(files)), [len(f) for f in files]).astype(np.int64)
+        listing.say_what_is_left_out(name)
+        _say_what_is_one_class(name, self.class_names, files)
+
+    def describe_row(self, row: int) -> str:
+        return one_line(self._files[row])
+
+    def image(self, row: int) -> Image.Image:
+        return pictures.decode(
+            read_file(self._root / self._files[row], self.describe_row(row)), self.describe_row(row)
+        )
+
+    def _content(self) -> Iterator[str | bytes]:
+        yield "folder"
+        yield from self._files
+        yield from digests([self._root / f for f in self._files])
+
+    def _content_of(self, rows: np.ndarray) -> Iterator[str | bytes]:
+        yield "folder"
+        yield from self._files
+        yield from digests([self._root / self._files[row] for row in rows])
+
+
+def _say_what_is_one_class(name: str, class_names: tuple[str, ...], files: list[list[str]]) -> None:
+    """A class folder that holds only folders of pictures may be a genus where its species were meant."""
+    nested = {}
+    for class_name, paths in zip(class_names, files):
+        inner = dict.fromkeys(path.split("/")[1] for path in paths if path.count("/") > 1)
+        if len(inner) > 1 and all(path.count("/") > 1 for path in paths):
+            nested[class_name] = list(inner)
+    if nested:
+        first, inner = next(iter(nested.items()))
+        say(
+            f"note: {len(nested)} of {len(class_names)} class folders of {name} hold folders, which count as one "
+            f"class: {one_line(first)!r} is {some(inner, 3)} together; for classes of their own, put them side by side"
+        )
+
+
+def open_folder(
+    root: Path, *, split: str, image_column: str | None, label_column: str | None, look: ViewConfig | None = None,
+    follow_symlinks: bool = False,
+) -> Source:  # fmt: skip
+    """Parquet in data/, else a folder named for the split, else class folders, else Parquet files."""
+    name = os.path.basename(os.path.abspath(root)) or "folder"
+    plain = split.partition("[")[0]
+    columns = {"image_column": image_column, "label_column": label_column}
+    links = Links(root, follow_symlinks)
+    _refuse_saved(root, name)
+
+    def parquet(files: list[Path]) -> Source:
+        for file in files:
+            links.check(file)
+        return ParquetSource(files, name, split, look=look, **columns)
+
+    def class_folders(listing: Listing) -> Source:
+        refuse_columns(name, **columns)
+        if split != plain:
+            raise DataError(f"--split {split!r}: a part can be taken of Parquet only; leave [...] out for {name}")
+        return FolderSource(listing, name)
+
+    if parquet_in(root / "data"):
+        return parquet(files_of_split(parquet_in(root / "data"), plain, name))
+    here = Listing(root, links)
+    subfolders = here.folders()
+    inner = {n: Listing(root / n, links) for n in subfolders if n == plain or n.lower() in SPLIT_NAMES}
+    if plain in inner and inner[plain].folders():
+        return class_folders(inner[plain])
+    if plain in inner and parquet_in(root / plain):
+        return parquet(parquet_in(root / plain))
+    splits = [n for n in inner if n.lower() in SPLIT_NAMES and inner[n].folders()]
+    if splits and len(splits) == len(subfolders):
+        raise DataError(f"{name} has no split {plain!r}: it has {some(splits)} (--split)")
+    if any(map(here.has_pictures, subfolders)):
+        if plain != "train":
+            raise DataError(
+                f"{name} has no split {plain!r}: leave --split out, or put class folders into {name}/{plain}/"
+            )
+        return class_folders(here)
+    if parquet_in(root):
+        return parquet(files_of_split(parquet_in(root), plain, name))
+    if unread := here.unread():
+        raise DataError(f"{name} holds no pictures that are read, but in its folders {unread}: save as PNG or JPEG")
+    what = "holds pictures directly" if here.loose() else "holds neither class folders with pictures nor Parquet files"
+    raise DataError(f"{name} {what}: put them in one folder a class, {name}/CLASS/picture.png")
+
+
+def _refuse_saved(root: Path, name: str) -> None:
+    """What `save_to_disk` of `datasets` writes is Arrow, for itself alone."""
+    several = (root / "dataset_dict.json").is_file()
+    if several or ((root / "state.json").is_file() and (root / "dataset_info.json").is_file()):
+        part = "[SPLIT]" if several else ""
+        raise DataError(
+            f"{name} was written by save_to_disk, which is not read here: write it as Parquet, "
+            f"datasets.load_from_disk({name!r}){part}.to_parquet('{name}.parquet'), and give that file"
+        )

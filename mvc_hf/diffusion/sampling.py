@@ -1,0 +1,180 @@
+"""Sampling (Eq. 5) with guidance (Eq. 6).
+
+Notation of the paper: z_t noisy latents, e_T text (prompt) embeddings, e_I latents of the condition image, ∅ the null
+text and zero image latents, w the guidance scale.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..config.schedulers import check_scheduler
+from ..errors import DivergedError, RecipeError
+from ..utils.text import reason
+from .finite import all_finite
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def make_scheduler(name: str, config: dict[str, Any], num_inference_steps: int | None = None) -> Any:
+    """A diffusers scheduler by class name, for a base's noise schedule.
+
+    With a number of steps it is led through all of them, with a stand-in for the model, so that what it does not take
+    is heard before anything is spent.
+
+    Raises:
+        RecipeError: it is none for such a base, is not in the installed diffusers or lacks what it is made with, does
+            not take the number of steps, or divides by zero on the base's noise schedule.
+    """
+    import diffusers
+
+    check_scheduler(name)
+    cls = getattr(diffusers, name, None)
+    if missing := [package for package in getattr(cls, "_backends", ()) if package != "torch"]:
+        raise RecipeError(  # in its place diffusers has put a class that cannot be made
+            f"--scheduler {name} needs {' and '.join(missing)}, which is not installed: pip install "
+            f"{' '.join(missing)}, or take EulerDiscreteScheduler"
+        )
+    if cls is None:
+        raise RecipeError(
+            f"--scheduler {name!r} is not in diffusers {diffusers.__version__}; try EulerDiscreteScheduler"
+        )
+    options = {}
+    if "clip_sample" in inspect.signature(cls.__init__).parameters:
+        options["clip_sample"] = False  # latents are not pixels: clipping them to [-1, 1] destroys them
+    try:
+        scheduler = cls.from_config(config, **options)
+        if num_inference_steps is not None:
+            _walk_through(scheduler, num_inference_steps)
+    except RecipeError:
+        raise
+    except Exception as error:  # each scheduler has its own way of saying no
+        steps = f"{num_inference_steps} steps on " if num_inference_steps is not None else ""
+        raise RecipeError(
+            f"--scheduler {name} does not take {steps}the base's noise schedule ({reason(error)}): take another "
+            "--scheduler or --num-inference-steps"
+        ) from error
+    return scheduler
+
+
+def _walk_through(scheduler: Any, steps: int) -> None:
+    """All steps, with one number for latents and a model that gives it back. Raises RecipeError where that breaks."""
+
+    def model(unet_input: torch.Tensor, timestep: Any, **_: Any) -> tuple[torch.Tensor]:
+        return (unet_input,)
+
+    model.dtype = torch.float32
+    one = torch.ones(1, 1, 1, 1)
+    try:
+        sample(
+            model, scheduler, one, torch.zeros(1, 1, 1), torch.zeros(1, 1), None, Guidance(1.0),
+            num_inference_steps=steps, generators=[torch.Generator().manual_seed(0)],
+        )  # fmt: skip
+    except DivergedError as error:
+        raise RecipeError(str(error)) from error
+    scheduler.set_timesteps(steps)
+
+
+@dataclass
+class Guidance:
+    """Which passes of the U-Net a step takes, and how their predictions become one.
+
+    With no scale of its own for the image it is Eq. 6, ε = ε(∅, ∅) + w (ε(e_I, e_T) − ε(∅, ∅)); with one it is
+    InstructPix2Pix's Eq. 3. Where the two scales are equal the two rules are the same, and where both are 1 only the
+    conditional pass is left: it takes as few passes as the scales allow.
+    """
+
+    text: float
+    image: float | None = None
+
+    @property
+    def passes(self) -> tuple[tuple[bool, bool], ...]:
+        """(with image, with text) of each pass."""
+        if self.image is None or self.image == self.text:
+            return ((True, True),) if self.text == 1 else ((False, False), (True, True))
+        return ((False, False), (True, False), (True, True))
+
+    def combine(self, predictions: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        if len(predictions) == 1:
+            return predictions[0]
+        if len(predictions) == 2:
+            unconditional, conditional = predictions
+            return unconditional + self.text * (conditional - unconditional)
+        unconditional, image, conditional = predictions
+        return unconditional + self.image * (image - unconditional) + self.text * (conditional - image)
+
+
+@torch.inference_mode()
+def sample(
+    unet: Any,
+    scheduler: Any,
+    latents: torch.Tensor,
+    prompt_embeds: torch.Tensor,
+    null_embeds: torch.Tensor,
+    image_latents: torch.Tensor | None,
+    guidance: Guidance,
+    *,
+    num_inference_steps: int,
+    generators: list[torch.Generator] | None = None,
+    on_step: Callable[[], None] = lambda: None,
+) -> torch.Tensor:
+    """Denoise a batch (Eq. 5) under guidance (Eq. 6). Rows do not see each other, so a batch may mix classes.
+
+    Args:
+        latents: z_T, standard normal, (B, C, h, w).
+        prompt_embeds: e_T, (B, m, d).
+        null_embeds: CLIP(""), (m, d).
+        image_latents: e_I, unscaled, (B, C, h, w), for an 8-channel U-Net; None for a 4-channel one.
+        generators: one for each row, for schedulers that add noise; others ignore them.
+
+    Returns:
+        Scaled latents z_0, (B, C, h, w).
+
+    Raises:
+        DivergedError: they are not finite; the step from which on is named. It is found after the last step, as to
+            look at each would mean to wait for the device.
+    """
+    passes = guidance.passes
+    text = torch.cat([prompt_embeds if t else null_embeds.expand_as(prompt_embeds) for _, t in passes]).to(unet.dtype)
+    image = None
+    if image_latents is not None:
+        image = torch.cat([image_latents if i else torch.zeros_like(image_latents) for i, _ in passes])
+    scheduler.set_timesteps(num_inference_steps, device=latents.device)
+    options = {"generator": generators} if "generator" in inspect.signature(scheduler.step).parameters else {}
+    latents = latents * scheduler.init_noise_sigma
+    sound = torch.zeros((), dtype=torch.int64, device=latents.device)  # steps with finite latents
+    for t in scheduler.timesteps:
+        inputs = scheduler.scale_model_input(torch.cat([latents] * len(passes)), t)
+        if image is not None:
+            inputs = torch.cat([inputs, image], dim=1)
+        predicted = unet(inputs.to(unet.dtype), t, encoder_hidden_states=text, return_dict=False)[0]
+        predictions = predicted.to(latents.dtype).chunk(len(passes))  # the scheduler's sums stay in full precision
+        latents = scheduler.step(guidance.combine(predictions), t, latents, return_dict=False, **options)[0]
+        sound += all_finite([latents])
+        on_step()
+    if (steps := sound.item()) < len(scheduler.timesteps):
+        raise DivergedError(_diverged(scheduler, steps + 1, guidance, unet.dtype))
+    return latents
+
+
+def _diverged(scheduler: Any, step: int, guidance: Guidance, dtype: torch.dtype) -> str:
+    """What to change, the likeliest first."""
+    name, config = type(scheduler).__name__, scheduler.config
+    help = [f"--scheduler {name}"]
+    if getattr(config, "rescale_betas_zero_snr", False) and config.prediction_type == "epsilon":
+        help[0] += " (a schedule that ends without signal divides by zero where ε is predicted)"
+    if dtype == torch.float16:
+        help.append("--mixed-precision fp16")
+    if max(guidance.text, guidance.image or 0) > 1:
+        help.append(f"--guidance-scale {guidance.text:g}")
+    return (
+        f"the latents are not finite from denoising step {step} of {len(scheduler.timesteps)} on, so no such row is "
+        f"written: change {' or '.join(help)}"
+    )

@@ -1,0 +1,1 @@
+"""Generating (Eq. 5, 6): addresses → inputs → images → shards."""

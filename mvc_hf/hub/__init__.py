@@ -1,0 +1,1 @@
+"""The Hub's clients, made patient: access, download, upload, metadata."""

@@ -1,0 +1,1 @@
+"""Looking before and after: cost, previews, one row again."""

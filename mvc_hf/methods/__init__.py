@@ -1,0 +1,1 @@
+"""Methods of generating: from a row's address to what the sampler starts from."""

@@ -1,0 +1,1 @@
+"""Cards, and what of a folder is published."""

@@ -1,0 +1,7 @@
+"""The names of files in what runs leave behind."""
+
+from __future__ import annotations
+
+NOTES, CAPTIONS = "mvc.json", "captions.parquet"  # as in checkpoint.py, which is slow to import
+MANIFEST, RECORDS = "manifest.json", ".shards"
+CHECKPOINT, SYNTHETIC = "checkpoint", "synthetic"  # in the output folder of a run

@@ -1,0 +1,122 @@
+"""One writer at a time: a lock in every output folder, and beside every output file, while a command works on it.
+
+The system lets go of the lock when its process ends, however it ends: what a killed command leaves blocks nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..errors import MvcError, OutputError
+from ..utils.progress import say
+from .notes import read_json, write_json
+
+LOCK, HOLDER = ".{}.lock", ".{}.holder.json"
+FOLDER = "mvc-hf"  # in the place of a file's name, for a whole folder
+PATIENCE = 5.0  # seconds in which a command that is just ending, or being killed, may let go
+# Some file systems have no locks. Newer filelocks then lock by a file's existence, which outlives a killed process.
+_NO_OTHER_KIND = {"fallback_to_soft": False} if "fallback_to_soft" in inspect.signature(FileLock).parameters else {}
+
+
+def locked_folder(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Let no other command write into a folder; it is made, and goes again where nothing came into it.
+
+    Only the main process of several takes the lock. Where the file system has no locks, a line says so.
+
+    Raises:
+        OutputError: another command has it; the line says which one. Or it is a file.
+    """
+    return _locked(folder, FOLDER, folder)
+
+
+def locked_file(path: Path) -> contextlib.AbstractContextManager[None]:
+    """As `locked_folder`, of a single file."""
+    return _locked(path.absolute().parent, path.name, path)
+
+
+@contextlib.contextmanager
+def waiting_lock(path: Path) -> Iterator[None]:
+    """Let one process after the other work on an entry of the cache. One that can only be read needs no lock."""
+    lock = FileLock(path, **_NO_OTHER_KIND)
+    try:
+        lock.acquire()
+    except (NotImplementedError, OSError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def strangers(folder: Path, *known: str) -> list[str]:
+    """What lies in a folder besides what is known by name. What a lock or a killed write leaves is no stranger."""
+    ours = {*known, *(f".{name}.tmp" for name in known), LOCK.format(FOLDER), HOLDER.format(FOLDER)}
+    ours.add(f".{HOLDER.format(FOLDER)}.tmp")
+    return sorted({path.name for path in folder.iterdir()} - ours) if folder.is_dir() else []
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, name: str, out: Path) -> Iterator[None]:
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OutputError(f"{folder} is a file: choose a folder") from error
+    lock, holder = FileLock(folder / LOCK.format(name), **_NO_OTHER_KIND), folder / HOLDER.format(name)
+    held = _acquire(lock, holder, out)
+    try:
+        if held:
+            with contextlib.suppress(OSError):  # on a full disk, say: it only serves a message
+                write_json(holder, _who(), durable=False)
+        yield
+    finally:
+        if held:
+            for path in (holder, Path(lock.lock_file)):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            lock.release()
+        for place in made:
+            with contextlib.suppress(OSError):
+                place.rmdir()
+
+
+def _acquire(lock: FileLock, holder: Path, out: Path) -> bool:
+    """Whether the lock is held now; False where there can be none."""
+    try:
+        lock.acquire(timeout=PATIENCE, poll_interval=0.1)
+        return True
+    except Timeout as error:
+        raise OutputError(
+            f"{out} is being written by another mvc-hf{_described(holder)}: wait until it has ended, or choose "
+            "another place"
+        ) from error
+    except (NotImplementedError, OSError) as error:
+        if os.access(holder.parent, os.W_OK):  # else nothing can be written there, and that will be said
+            why = getattr(error, "strerror", None) or error
+            say(f"note: {out} cannot be locked ({why}): do not let two commands write there at once")
+        return False
+
+
+def _who() -> dict[str, str | int]:
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+
+
+def _described(holder: Path) -> str:
+    """Who holds a lock, as far as it is known."""
+    try:
+        who = read_json(holder, "", {"pid": int, "host": str, "since": str})
+    except (MvcError, OSError):
+        return ""
+    return f" (process {who['pid']} on {who['host']}, since {who['since']})"

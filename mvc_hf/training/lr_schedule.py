@@ -1,0 +1,41 @@
+"""How long a run is, and its learning rate at each update."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..config.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class TrainingSchedule:
+    """How long a run is, in updates, and its learning rate at each of them."""
+
+    steps: int
+    warmup: int
+    look_every: int
+    samples: int  # of an update, over all processes
+    peak: float
+    kind: str
+
+    @classmethod
+    def of(cls, recipe: Recipe, images: int, processes: int) -> TrainingSchedule:
+        """Where `max_train_steps` is not given, the number of updates follows the number of images.
+
+        Training for a fixed number of updates learns a small set by heart: DESIGN's default is passes over the images.
+        """
+        samples = recipe.train_batch_size * recipe.gradient_accumulation_steps * processes
+        steps = recipe.max_train_steps or max(1, math.ceil(recipe.num_train_epochs * images / samples))
+        warmup = round(0.05 * steps) if recipe.lr_warmup_steps is None else recipe.lr_warmup_steps
+        look_every = recipe.validation_steps or max(1, round(steps / 20))
+        return cls(steps, warmup, look_every, samples, recipe.learning_rate, recipe.lr_scheduler)
+
+    def learning_rate(self, step: int) -> float:
+        """Linear warm-up, then constant or half a cosine down to zero, as diffusers' schedules of these names."""
+        if step < self.warmup:
+            return self.peak * (step + 1) / (self.warmup + 1)
+        if self.kind == "constant":
+            return self.peak
+        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.peak * 0.5 * (1 + math.cos(math.pi * progress))

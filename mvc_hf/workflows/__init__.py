@@ -1,0 +1,1 @@
+"""Whole runs: a recipe from end to end, and the demo."""

@@ -1,0 +1,90 @@
+"""A small training script of timm's factories, with the contract of timm's train.py: what the demo trains with.
+
+It is run through the hook as train.py is, so it knows nothing of synthetic images. It has no more than a small
+classifier on the CPU needs; for anything else, take timm's own.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from timm import utils
+from timm.data import create_dataset, create_loader
+from timm.loss import LabelSmoothingCrossEntropy
+from timm.models import create_model
+from timm.optim import create_optimizer_v2
+from timm.scheduler import create_scheduler_v2
+
+from ..storage.notes import write_json
+
+parser = argparse.ArgumentParser(description="Train a small classifier, and write its accuracy")
+parser.add_argument("data_dir", help="cache folder of the data set")
+parser.add_argument("--dataset", required=True, help="as in timm's train.py, with the splits train and test")
+parser.add_argument("--output", required=True, help="JSON file of the result")
+parser.add_argument("--model", default="wrn_28_2")
+parser.add_argument("--model-kwargs", type=json.loads, default={}, help="as JSON")
+parser.add_argument("--num-classes", type=int, required=True)
+parser.add_argument("--input-size", type=int, default=28)
+parser.add_argument("-b", "--batch-size", type=int, default=32)
+parser.add_argument("--epochs", type=int, default=60)
+parser.add_argument("--warmup-epochs", type=int, default=2)
+parser.add_argument("--lr", type=float, default=2e-3)
+parser.add_argument("--weight-decay", type=float, default=0.05)
+parser.add_argument("--smoothing", type=float, default=0.1)
+parser.add_argument("--seed", type=int, default=42)
+
+
+def main():
+    args = parser.parse_args()
+    device = torch.device("cpu")
+    torch.set_num_threads(1)  # several of these run side by side
+    utils.random_seed(args.seed)
+    model = create_model(args.model, num_classes=args.num_classes, **args.model_kwargs)
+
+    common = {"name": args.dataset, "root": args.data_dir, "batch_size": args.batch_size, "seed": args.seed}
+    train_set = create_dataset(split="train", is_training=True, **common)
+    test_set = create_dataset(split="test", is_training=False, **common)
+    size = {"input_size": (3, args.input_size, args.input_size), "device": device}
+    size |= {"num_workers": 0, "persistent_workers": False}
+    loader = create_loader(
+        train_set, batch_size=args.batch_size, is_training=True, scale=(0.7, 1.0), color_jitter=0.0, **size
+    )
+    test_loader = create_loader(test_set, batch_size=250, crop_pct=1.0, **size)
+
+    optimizer = create_optimizer_v2(model, opt="adamw", lr=args.lr, weight_decay=args.weight_decay)
+    scheduler, epochs = create_scheduler_v2(
+        optimizer,
+        sched="cosine",
+        num_epochs=args.epochs,
+        warmup_epochs=args.warmup_epochs,
+        warmup_lr=args.lr / 100,
+        step_on_epochs=False,
+        updates_per_epoch=len(loader),
+    )
+    loss_of = LabelSmoothingCrossEntropy(args.smoothing)
+    updates = 0
+    for epoch in range(epochs):
+        if hasattr(loader.dataset, "set_epoch"):
+            loader.dataset.set_epoch(epoch)
+        model.train()
+        for images, labels in loader:
+            optimizer.zero_grad()
+            loss_of(model(images), labels).backward()
+            optimizer.step()
+            updates += 1
+            scheduler.step_update(updates)
+    result = {"top1": _accuracy(model, test_loader), "updates": updates, "seed": args.seed}
+    write_json(Path(args.output), result)
+
+
+@torch.inference_mode()
+def _accuracy(model, loader):
+    """Top-1 accuracy, %."""
+    model.eval()
+    right = [(model(images).argmax(1) == labels).float() for images, labels in loader]
+    return 100 * torch.cat(right).mean().item()
+
+
+if __name__ == "__main__":
+    main()
