@@ -22,7 +22,7 @@ def command(recipe: Path) -> None:
     Example:
       mvc-hf plan flowers.yaml
     """
+    from ..config.run_recipe import RunRecipe
     from ..inspection.estimate import plan
-    from ..workflows.pipeline import Pipeline
 
-    report(str(plan(Pipeline.load(recipe))))
+    report(str(plan(RunRecipe.load(recipe))))

@@ -31,8 +31,9 @@ def command(recipe: Path, output: str | None) -> None:
     On several GPUs:
       accelerate launch -m mvc_hf.cli run flowers.yaml
     """
-    from ..workflows.pipeline import Pipeline
+    from ..config.run_recipe import RunRecipe
+    from ..workflows.pipeline import run
 
-    pipeline = Pipeline.load(recipe)
-    for line in (pipeline if output is None else replace(pipeline, output=output)).run():
+    settings = RunRecipe.load(recipe)
+    for line in run(settings if output is None else replace(settings, output=output)):
         report(line)

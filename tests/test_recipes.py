@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mvc_hf.config.run_recipe import RunRecipe
 from mvc_hf.inspection.estimate import plan
-from mvc_hf.workflows.pipeline import Pipeline
+from mvc_hf.workflows.pipeline import run
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 REDUCED = {"cifar10-reduced": 4000 // 10, "cifar100-reduced": 4000 // 100}
@@ -28,7 +29,7 @@ def test_every_set_of_the_paper_has_one():
 
 @pytest.mark.parametrize("path", RECIPES, ids=ids)
 def test_it_parses_and_says_what_is_ours(path):
-    pipeline = Pipeline.load(path)
+    pipeline = RunRecipe.load(path)
     pipeline.check()
     recipe = pipeline.recipe
     assert recipe.captions == "blip2" and recipe.pairing == "same-class" and recipe.image_column
@@ -41,7 +42,7 @@ def test_it_parses_and_says_what_is_ours(path):
 @pytest.mark.parametrize("path", RECIPES, ids=ids)
 def test_it_plans_and_runs_on_a_miniature(path, tiny_base, tmp_path):
     """The same columns, another size; templates instead of BLIP-2, whose weights nobody has here."""
-    recipe = Pipeline.load(path).recipe
+    recipe = RunRecipe.load(path).recipe
     names = ["one", "two"]
     rng = np.random.default_rng(0)
     images = [Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)) for _ in range(12)]
@@ -56,9 +57,9 @@ def test_it_plans_and_runs_on_a_miniature(path, tiny_base, tmp_path):
     small |= {"num_inference_steps": 1, "captions": "template", "base": str(tiny_base), "dataset": str(file)}
     if recipe.max_images_per_class:
         small["max_images_per_class"] = 3
-    pipeline = Pipeline(replace(recipe, **small), output=str(tmp_path / "out"))
+    pipeline = RunRecipe(replace(recipe, **small), output=str(tmp_path / "out"))
     assert plan(pipeline).disk["shards"] > 0 and not (tmp_path / "out").exists()
-    pipeline.run()
+    run(pipeline)
     made = datasets.load_dataset(str(tmp_path / "out" / "synthetic"), split="train")
     real = 6 if recipe.max_images_per_class else 12
     assert made.features["label"].names == names

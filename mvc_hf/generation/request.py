@@ -18,11 +18,11 @@ from urllib.parse import unquote
 from ..config.fields import GENERATE
 from ..config.files import LARGEST, decoded, fingerprint, parse_settings, read_text
 from ..config.recipe import Recipe
+from ..config.run_recipe import RunRecipe
 from ..errors import RecipeError
 
 if TYPE_CHECKING:
     from ..artifacts.checkpoint import CheckpointMetadata
-    from ..workflows.pipeline import Pipeline
 
 ON_THE_HUB = re.compile(r"hf://(?P<id>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?/.+")  # a file of a model repository
 HOW_MANY = ("images_per_class", "total", "per_image")  # of these a recipe has one
@@ -59,13 +59,12 @@ class GenerationRequest:
         Raises:
             MvcError: a setting is bad, or recipe, checkpoint or data set are not to be had.
         """
-        from ..workflows.pipeline import Pipeline
         from .counts import IMAGES_PER_CLASS
 
-        pipeline = Pipeline.from_dict(parse_settings(_text_of(file), file))
+        run = RunRecipe.from_dict(parse_settings(_text_of(file), file))
         given = dict(given)
-        model = given.pop("model", None) or pipeline.model or _made_by(pipeline) or _place_of(file)
-        recipe = _with(pipeline.recipe, given)
+        model = given.pop("model", None) or run.model or _made_by(run) or _place_of(file)
+        recipe = _with(run.recipe, given)
         notes = _notes_of(model)
         if not any(getattr(recipe, name) for name in HOW_MANY):
             recipe = replace(recipe, images_per_class=IMAGES_PER_CLASS)  # the same whether it is said or not
@@ -123,12 +122,12 @@ def _text_of(file: str) -> str:
     return decoded(data, file)
 
 
-def _made_by(pipeline: Pipeline) -> str | None:
+def _made_by(run: RunRecipe) -> str | None:
     """The checkpoint that a run of the recipe has made here."""
     from ..storage.layout import CHECKPOINT, NOTES
 
-    folder = Path(pipeline.output).expanduser() / CHECKPOINT
-    return str(folder) if pipeline.output and (folder / NOTES).is_file() else None
+    folder = Path(run.output).expanduser() / CHECKPOINT
+    return str(folder) if run.output and (folder / NOTES).is_file() else None
 
 
 def _place_of(file: str) -> str:

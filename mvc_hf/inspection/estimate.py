@@ -24,6 +24,7 @@ from ..artifacts.schema import png
 from ..captions.loading import caption_source
 from ..captions.sources import MODEL
 from ..captions.table import CaptionTable
+from ..data.apart import keep_apart
 from ..data.base import Source
 from ..data.decoding import is_grey, to_rgb
 from ..data.loading import open_for
@@ -38,7 +39,7 @@ from ..generation.inputs import base_of, check_sampling_fits, real_counts, size_
 from ..hub.download import locate
 from ..methods.mvc import Mvc
 from ..methods.pretrained import Pretrained
-from ..storage.layout import NOTES
+from ..storage.layout import CAPTIONS, CHECKPOINT, NOTES, SYNTHETIC
 from ..training.dataset import TrainingSet
 from ..training.finetune import accelerator_of, captioner_of, captions_of, check_training_fits
 from ..training.holdout import PROBE_IMAGES
@@ -50,7 +51,7 @@ from ..utils.progress import say
 from .cost_table import Estimate, Plan, Stage
 
 if TYPE_CHECKING:
-    from ..workflows.pipeline import Pipeline
+    from ..config.run_recipe import RunRecipe
 
 SAMPLES = 32  # images and captions that are encoded
 BATCHES = 4  # measured at most of each stage, after one to warm up
@@ -60,7 +61,7 @@ HALF, FULL = 2, 4  # bytes of a number
 FORWARD = 1 / 3  # of the time of an update's batch: what a look at kept-aside images takes
 
 
-def plan(pipeline: Pipeline) -> Plan:
+def plan(pipeline: RunRecipe) -> Plan:
     """Measure. Nothing is written to the output folder, and no cache is filled but those of fetched models and data.
 
     Raises:
@@ -69,6 +70,7 @@ def plan(pipeline: Pipeline) -> Plan:
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise RecipeError("a plan is measured in one process: give the command without accelerate launch or torchrun")
     pipeline.check()
+    keep_apart(pipeline.recipe.dataset, *(pipeline.folder / name for name in (CHECKPOINT, SYNTHETIC, CAPTIONS)))
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mvc-hf-plan-") as folder:
         stages, disk = _Rehearsal(pipeline, Path(folder)).all()
@@ -81,7 +83,7 @@ def plan(pipeline: Pipeline) -> Plan:
 class _Rehearsal:
     """The stages of a run, one after the other, each in small."""
 
-    def __init__(self, pipeline: Pipeline, folder: Path):
+    def __init__(self, pipeline: RunRecipe, folder: Path):
         self.recipe, self.folder, self.device = pipeline.recipe, folder, Alone().device
         self.disk: dict[str, int] = {}
         precision(self.recipe.mixed_precision)

@@ -6,8 +6,8 @@ import pytest
 
 from mvc_hf.config.files import LARGEST, parse_settings, read_settings
 from mvc_hf.config.recipe import Recipe
+from mvc_hf.config.run_recipe import RunRecipe
 from mvc_hf.errors import RecipeError
-from mvc_hf.workflows.pipeline import Pipeline
 
 LAUGHS = "a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n" + "\n".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefghi", "bcdefghij")
@@ -16,7 +16,7 @@ LAUGHS = "a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n" + "\n".join(
 
 def refused(text, name="r.yaml"):
     with pytest.raises(RecipeError) as caught:
-        Pipeline.from_dict(parse_settings(text, name))
+        RunRecipe.from_dict(parse_settings(text, name))
     said = str(caught.value)
     assert "\n" not in said and len(said) < 1200 and said.isprintable()
     return said
@@ -126,7 +126,7 @@ def test_what_has_no_end_or_never_begins_is_not_opened(tmp_path):
         "a\udcff": "not valid UTF-8",
         "/dev/zero": "it is no regular file",
     }.items():
-        for load in (Recipe.load, Pipeline.load, read_settings):
+        for load in (Recipe.load, RunRecipe.load, read_settings):
             with pytest.raises(RecipeError) as caught:
                 load(tmp_path / name)
             assert says in str(caught.value) and len(str(caught.value)) < 400

@@ -8,9 +8,10 @@ from sources import PETS, folder, parquet
 
 from mvc_hf import cli
 from mvc_hf.config.recipe import Recipe
+from mvc_hf.config.run_recipe import RunRecipe
 from mvc_hf.data.apart import keep_apart
 from mvc_hf.errors import OutputError, RecipeError
-from mvc_hf.workflows.pipeline import Pipeline
+from mvc_hf.workflows import pipeline
 
 
 @pytest.fixture
@@ -110,6 +111,6 @@ def test_every_command_that_writes_looks_first(photos, capsys, command):
 
 def test_the_data_may_lie_beside_what_a_run_makes(photos):
     recipe = Recipe(dataset="photos", base="base")
-    Pipeline(recipe, ".").check()
+    pipeline.check(RunRecipe(recipe, "."))
     with pytest.raises((OutputError, RecipeError)):
-        Pipeline(recipe, "~/photos").check()
+        pipeline.check(RunRecipe(recipe, "~/photos"))

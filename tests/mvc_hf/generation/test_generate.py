@@ -13,6 +13,7 @@ from sources import hub_parquet
 
 from mvc_hf.artifacts.checkpoint import CheckpointMetadata, load_captions
 from mvc_hf.config.recipe import Recipe
+from mvc_hf.config.run_recipe import RunRecipe
 from mvc_hf.diffusion.model import StableDiffusion
 from mvc_hf.errors import DataError, DivergedError, ModelError, NotEnoughMemory, OutputError, RecipeError
 from mvc_hf.generation import generate as module
@@ -22,7 +23,6 @@ from mvc_hf.generation.inputs import source_of
 from mvc_hf.inspection.estimate import plan
 from mvc_hf.inspection.preview import preview
 from mvc_hf.training.finetune import finetune
-from mvc_hf.workflows.pipeline import Pipeline
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_the_untouched_base_is_what_diffusers_text_to_image_gives(recipe, checkp
 
     settings = {"method": "pretrained", "base": str(tiny_base), "images_per_class": 1, "num_inference_steps": 5}
     generate(change(recipe, **settings), checkpoint, tmp_path / "out")
-    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(tiny_base, dtype=torch.float32)
+    pipeline = diffusers.StableDiffusionRunRecipe.from_pretrained(tiny_base, dtype=torch.float32)
     pipeline.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     theirs = pipeline(
@@ -242,7 +242,7 @@ def test_names_without_images_stay_without(recipe, tiny_base, tmp_path, capsys):
     assert sorted(found["label"]) == [1, 1, 3, 3] and found.features["label"].names == names
     looked = preview(few, tmp_path / "checkpoint", classes=("4",), rows=1, pretrained=False)
     assert [row.class_name for row in looked.rows] == ["b", "d"]
-    assert "4 images (mvc)" in str(plan(Pipeline(change(few, images_per_class=2), str(tmp_path / "planned"))))
+    assert "4 images (mvc)" in str(plan(RunRecipe(change(few, images_per_class=2), str(tmp_path / "planned"))))
 
 
 def test_folder_without_notes(recipe, tiny_base, tmp_path):

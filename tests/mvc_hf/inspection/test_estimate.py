@@ -12,11 +12,12 @@ from tiny_blip import tiny_captioner
 
 import mvc_hf.training.finetune
 from mvc_hf import cli
+from mvc_hf.config.run_recipe import RunRecipe
 from mvc_hf.inspection import estimate as planning
 from mvc_hf.inspection.cost_table import Estimate, Plan, Stage, duration, size
 from mvc_hf.inspection.estimate import plan
 from mvc_hf.utils.memory import Peak
-from mvc_hf.workflows.pipeline import Pipeline
+from mvc_hf.workflows.pipeline import run
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_sizes_are_those_of_the_run(settings, tmp_path, monkeypatch, more):
     monkeypatch.setenv("MVC_HF_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
-    pipeline = Pipeline.from_dict(settings | more)
+    pipeline = RunRecipe.from_dict(settings | more)
     found = plan(pipeline)
     assert {p.name for p in tmp_path.rglob("*")} == {"temporary"}  # neither output nor cache nor anything temporary
     pipeline.run()
@@ -111,7 +112,7 @@ def test_times_are_those_of_the_batches(settings, monkeypatch):
         return sample(*arguments, on_step=step, **options)
 
     monkeypatch.setattr(planning, "sample", slow_sample)
-    found = {stage.name: stage.time for stage in plan(Pipeline.from_dict(settings | {"holdout_fraction": 0})).stages}
+    found = {stage.name: stage.time for stage in plan(RunRecipe.from_dict(settings | {"holdout_fraction": 0})).stages}
     assert found["finetune"].low == pytest.approx(0.9 * 6 * 2)
     assert found["finetune"].high == pytest.approx(1.1 * 6 * 3)
     assert found["generate"].low == pytest.approx(0.9 * 24 / 6 * 3)
@@ -124,7 +125,7 @@ def test_looks_at_kept_aside_images_take_time(settings, monkeypatch):
     update = mvc_hf.training.trainer.Trainer._update
     monkeypatch.setattr(mvc_hf.training.trainer.Trainer, "_update", clock.takes(itertools.repeat(3.0), update))
     times = [
-        next(s.time.low for s in plan(Pipeline.from_dict(settings | more)).stages if s.name == "finetune")
+        next(s.time.low for s in plan(RunRecipe.from_dict(settings | more)).stages if s.name == "finetune")
         for more in ({"holdout_fraction": 0}, {"validation_steps": 1}, {"validation_steps": 3})
     ]
     assert times[0] < times[2] < times[1]
@@ -139,27 +140,27 @@ def test_no_more_steps_than_time_allows(settings, monkeypatch):
         return sample(*arguments, on_step=lambda: steps.append(1) or on_step(), **options)
 
     monkeypatch.setattr(planning, "sample", counted)
-    plan(Pipeline.from_dict(settings | {"num_inference_steps": 50}))
+    plan(RunRecipe.from_dict(settings | {"num_inference_steps": 50}))
     assert len(steps) == 2
 
 
 def test_a_model_that_captions(settings, tmp_path):
     folder = tiny_captioner(tmp_path / "blip")
     more = {"captioner": "blip2", "caption_model": str(folder), "captions_per_image": 2, "caption_batch_size": 8}
-    found = plan(Pipeline.from_dict(settings | more))
+    found = plan(RunRecipe.from_dict(settings | more))
     assert found.stages[0].what == "54 captions by blip" and found.stages[0].time.high > 0
     assert found.stages[1].what.startswith("54 captions, 27 images")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_checkpoint_that_is_there(settings, photos, tmp_path):
-    Pipeline.from_dict(settings | {"max_train_steps": 1}).run()
+    run(RunRecipe.from_dict(settings | {"max_train_steps": 1}))
     settings = {name: value for name, value in settings.items() if name not in ("base", "dataset")}
     settings |= {"model": str(tmp_path / "out" / "checkpoint"), "output": str(tmp_path / "more")}
-    found = plan(Pipeline.from_dict(settings | {"dataset": str(photos)}))
+    found = plan(RunRecipe.from_dict(settings | {"dataset": str(photos)}))
     assert [stage.name for stage in found.stages] == ["encode", "generate"] and "checkpoint" not in found.disk
     base = str(tmp_path / "out" / "checkpoint")
-    found = plan(Pipeline.from_dict(settings | {"method": "pretrained", "base": base}))  # needs no images
+    found = plan(RunRecipe.from_dict(settings | {"method": "pretrained", "base": base}))  # needs no images
     assert found.stages[0].what == "24 captions" and not (tmp_path / "more").exists()
 
 
@@ -200,7 +201,7 @@ def test_memory_that_does_not_suffice(settings, tmp_path, monkeypatch, capsys):
 def test_several_processes_are_refused(settings, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(planning.RecipeError, match="without accelerate launch"):
-        plan(Pipeline.from_dict(settings))
+        plan(RunRecipe.from_dict(settings))
 
 
 def test_the_peak_of_a_stage_is_its_own():

@@ -13,10 +13,11 @@ import mvc_hf.training.finetune
 from mvc_hf import cli
 from mvc_hf.artifacts.checkpoint import CheckpointMetadata
 from mvc_hf.config.recipe import Recipe
+from mvc_hf.config.run_recipe import RunRecipe
 from mvc_hf.errors import OutputError, RecipeError
 from mvc_hf.generation.generate import generate
 from mvc_hf.training.finetune import finetune
-from mvc_hf.workflows.pipeline import Pipeline
+from mvc_hf.workflows import pipeline
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def content(folder):
 )
 def test_bad_settings(values, says):
     with pytest.raises(RecipeError) as error:
-        Pipeline.from_dict(values)
+        RunRecipe.from_dict(values)
     assert says in str(error.value)
 
 
@@ -84,7 +85,7 @@ def test_every_flag_of_the_commands_is_a_setting(settings):
                 if option.startswith("--"):
                     value = {option[2:]: _some_value(option, parameter)}
                     with_others = {"--balance": {"total": 5}}.get(option, {})
-                    Pipeline.from_dict({"push-to-hub": True} | with_others | value)
+                    RunRecipe.from_dict({"push-to-hub": True} | with_others | value)
 
 
 def _some_value(option, parameter):
@@ -97,26 +98,26 @@ def _some_value(option, parameter):
 
 def test_numbers_as_people_write_them(tmp_path):
     (tmp_path / "r.yaml").write_text("learning-rate: 5e-5\nadam_epsilon: 1E-8\nguidance_scale: 2\ncaptioner: blip2\n")
-    recipe = Pipeline.load(tmp_path / "r.yaml").recipe
+    recipe = RunRecipe.load(tmp_path / "r.yaml").recipe
     assert (recipe.learning_rate, recipe.adam_epsilon, recipe.guidance_scale) == (5e-5, 1e-8, 2.0)
     assert recipe.captions == "blip2"
     (tmp_path / "r.json").write_text(json.dumps({"learning-rate": 5e-5, "captioner": "blip2"}))
-    assert Pipeline.load(tmp_path / "r.json").recipe.learning_rate == 5e-5
+    assert RunRecipe.load(tmp_path / "r.json").recipe.learning_rate == 5e-5
 
 
 def test_no_code_in_a_file(tmp_path):
     (tmp_path / "r.yaml").write_text("output: !!python/object/apply:os.getcwd []")
     with pytest.raises(RecipeError, match="not valid YAML"):
-        Pipeline.load(tmp_path / "r.yaml")
+        RunRecipe.load(tmp_path / "r.yaml")
     (tmp_path / "r.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RecipeError, match="not text in UTF-8"):
-        Pipeline.load(tmp_path / "r.yaml")
+        RunRecipe.load(tmp_path / "r.yaml")
 
 
 def test_the_recipe_of_the_docs(tmp_path):
     text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
     (tmp_path / "r.yaml").write_text(text.partition("```yaml\n")[2].partition("```")[0])
-    found = Pipeline.load(tmp_path / "r.yaml")
+    found = RunRecipe.load(tmp_path / "r.yaml")
     assert found.output == "flowers" and found.recipe.captions == "blip2" and found.recipe.guidance_scale == 2.0
 
 
@@ -251,4 +252,4 @@ def test_targets_are_looked_at_first(local_hub, settings, tmp_path, capsys, monk
 def test_a_folder_that_is_a_file(settings, tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises((OutputError, OSError)):
-        Pipeline.from_dict(settings).run()
+        pipeline.run(RunRecipe.from_dict(settings))

@@ -1,0 +1,100 @@
+"""The recipe of a whole run: the settings of all stages in one file, and the few that belong to the run as a whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import RecipeError
+from ..utils.text import brief, unreadable
+from .fields import check_known, flag
+from .files import read_settings
+from .recipe import Recipe
+
+ALIASES = {f.metadata["alias"][2:]: f.name for f in dataclasses.fields(Recipe) if f.metadata["alias"]}
+
+
+@dataclass(frozen=True)
+class RunRecipe:
+    """A recipe, and the few settings that belong to a run as a whole.
+
+    Attributes:
+        output: folder that gets captions.parquet, checkpoint/ and synthetic/.
+        model: a checkpoint that is there, as folder or Hub id[@revision]; nothing is captioned or fine-tuned then.
+        push_to_hub: publish the checkpoint and the data set.
+        hub_model_id, hub_dataset_id: where; by default the user's name and that of the output folder, with
+            "-synthetic" behind it for the data set.
+        private: for repositories that have to be made.
+
+    Raises:
+        RecipeError: two settings are at odds, or one is of a wrong type.
+    """
+
+    recipe: Recipe
+    output: str = ""
+    model: str = ""
+    push_to_hub: bool = False
+    hub_model_id: str | None = None
+    hub_dataset_id: str | None = None
+    private: bool = False
+
+    def __post_init__(self) -> None:
+        for name, kind in _own().items():
+            value, wanted = getattr(self, name), typing.get_args(kind) or (kind,)
+            if not isinstance(value, wanted):
+                raise RecipeError(f"{flag(name)} takes a value of type {wanted[0].__name__}, not {brief(value)}")
+            if isinstance(value, str) and (why := unreadable(value)):
+                raise RecipeError(f"{flag(name)} is {brief(value)}: {why}")
+        for name in ("hub_model_id", "hub_dataset_id", "private"):
+            if getattr(self, name) and not self.push_to_hub:
+                raise RecipeError(f"{name} goes with push_to_hub: give both, or neither")
+        if self.model and self.hub_model_id:
+            raise RecipeError("model and hub_model_id are at odds: a checkpoint that is there already is not pushed")
+
+    @classmethod
+    def load(cls, path: str | Path) -> RunRecipe:
+        """Read YAML, or JSON where the name ends in .json.
+
+        Raises:
+            RecipeError: it cannot be read, has a key that is not known (the nearest one is named), or a bad value.
+        """
+        return cls.from_dict(read_settings(path))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RunRecipe:
+        """Settings by the names of their flags, with dashes or underscores."""
+        recipe_names = [field.name for field in dataclasses.fields(Recipe)]
+        found: dict[str, Any] = {}
+        for key, value in values.items():
+            name = str(key).replace("-", "_")
+            name = ALIASES.get(name, name)
+            if name in found:
+                raise RecipeError(f"{name} is given twice, the second time as {brief(key)}: keep one of them")
+            found[name] = value
+        check_known(found, [*_own(), *recipe_names])
+        recipe = Recipe(**{name: value for name, value in found.items() if name in recipe_names})
+        return cls(recipe, **{name: value for name, value in found.items() if name not in recipe_names})
+
+    @property
+    def folder(self) -> Path:
+        """The output folder. Raises RecipeError where none is given."""
+        if not self.output:
+            raise RecipeError("no output folder: give it in the recipe (output: my-run), or with -o")
+        return Path(self.output).expanduser()
+
+    def check(self) -> None:
+        """Raises RecipeError where something is missing that some stage will need."""
+        _ = self.folder
+        if not self.model and not self.recipe.dataset:
+            raise RecipeError("no data set: give it in the recipe (dataset: a folder, Parquet or Hub id)")
+        if not self.model and not self.recipe.base:
+            raise RecipeError("no base model: give it in the recipe (base: a folder or Hub id), or a finished model")
+
+
+def _own() -> dict[str, Any]:
+    """The settings of a run as a whole, with their types."""
+    hints = typing.get_type_hints(RunRecipe)
+    return {field.name: hints[field.name] for field in dataclasses.fields(RunRecipe) if field.name != "recipe"}
