@@ -1,6 +1,6 @@
 """`load_dataset("mvc", data_files="recipe.yaml", images_per_class=50)`: a synthetic split by way of `datasets`.
 
-    import mvc_hf  # makes the name known
+    import mvc_hf.plugins.datasets_builder  # makes the name known
     from datasets import load_dataset
 
     split = load_dataset("mvc", data_files="recipe.yaml", split="train")
@@ -8,11 +8,14 @@
 
 The rows are those that `mvc-hf generate` makes for the same recipe. They go into the cache of `datasets`, under a key
 of everything that decides them: the settings, the checkpoint, and the names, sizes and times of the condition images.
+
+`datasets` finds builders by name only in a private table of its own. It is touched in `register` and nowhere else.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +29,8 @@ from ..config.recipe import Recipe
 from ..errors import MvcError, RecipeError
 from ..generation.request import GenerationRequest
 
+NAME = "mvc"
+FORMAT = "mvc_hf-1"  # names entries of the cache, too: to be changed where equal settings would give other rows
 SETTINGS = (*Recipe().to_dict(GENERATE), "base", "model")  # None, the default, leaves it to the file
 COMMON = tuple(field.name for field in dataclasses.fields(datasets.BuilderConfig))
 
@@ -111,3 +116,40 @@ def _key(shard: int, number: int) -> Any:
     except ImportError:  # another version of datasets: any unique key does
         return number
     return Key(shard, number)
+
+
+def register() -> None:
+    """Enter the builder into `datasets`' table of names. Warns where there is no such table."""
+    try:
+        from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES as table
+
+        table[NAME] = (__name__, FORMAT)
+    except (ImportError, AttributeError, TypeError) as error:
+        warnings.warn(
+            f"this version of datasets is not as mvc_hf knows it ({error}): load_dataset('mvc', ...) is not there; "
+            "`mvc-hf generate` makes the same rows",
+            stacklevel=2,
+        )
+        return
+    _refuse_to_scan()
+
+
+def _refuse_to_scan() -> None:
+    """Without data_files `datasets` would search the working directory for files, which may be a large one."""
+    from datasets import load
+
+    factory: Any = getattr(load, "PackagedDatasetModuleFactory", None)
+    if factory is None or hasattr(factory.get_module, "mvc_hf"):
+        return  # the builder refuses what is found then
+    get_module = factory.get_module
+
+    def checked(self: Any) -> Any:
+        if self.name == NAME and getattr(self, "data_files", NAME) is None:
+            raise RecipeError("no recipe: load_dataset('mvc', data_files='recipe.yaml')")
+        return get_module(self)
+
+    checked.mvc_hf = True  # type: ignore[attr-defined]
+    factory.get_module = checked
+
+
+register()

@@ -15,13 +15,12 @@ from datasets import load_dataset
 from diffusers import UNet2DConditionModel
 from local_hub import connect
 
-import mvc_hf
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.errors import DivergedError, MvcError, RecipeError
 from mvc_hf.generation.generate import generate
 from mvc_hf.generation.generator import Generator
 from mvc_hf.generation.request import _place_of
-from mvc_hf.registration import register
+from mvc_hf.plugins.datasets_builder import register
 from mvc_hf.training.finetune import finetune
 
 GENERATING = {"images_per_class": 4, "num_inference_steps": 2, "batch_size": 4, "shard_size": 5}
@@ -280,32 +279,33 @@ def test_a_failure_in_the_middle_leaves_no_entry(recipe, made, monkeypatch):
 
 # How datasets comes to know it
 
-ORDERS = {
-    "ours first": "import mvc_hf; assert 'datasets' not in sys.modules; import datasets",
-    "theirs first": "import datasets, mvc_hf",
-    "asked for before": "import mvc_hf, importlib.util as u; assert u.find_spec('datasets'); import datasets",
-    "a part of it": "import mvc_hf; from datasets import load_dataset; import datasets",
-    "again": "import mvc_hf; mvc_hf.register(); import datasets; mvc_hf.register()",
-}
 
-
-@pytest.mark.parametrize("order", ORDERS)
-def test_whoever_is_imported_first(order):
-    code = f"""import sys; {ORDERS[order]}
-assert datasets.packaged_modules._PACKAGED_DATASETS_MODULES["mvc"] == ("mvc_hf.plugins.datasets_builder", "mvc_hf-1")
-assert not [f for f in sys.meta_path if type(f).__module__.startswith("mvc_hf")]
-import inspect; assert inspect.getsource(datasets.load_dataset)
-print("mvc_hf.plugins.datasets_builder" in sys.modules)"""
+def test_importing_the_package_changes_nothing_for_others():
+    code = """import sys; before = list(sys.meta_path)
+import mvc_hf
+assert sys.meta_path == before and "datasets" not in sys.modules
+import datasets
+assert "mvc" not in datasets.packaged_modules._PACKAGED_DATASETS_MODULES"""
     done = subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "False\n"  # loaded when it is asked for
+
+
+@pytest.mark.parametrize("first", ["import datasets; ", ""], ids=["theirs first", "ours first"])
+def test_importing_the_builder_makes_the_name_known(first):
+    code = f"""{first}import mvc_hf.plugins.datasets_builder as builder
+import datasets, inspect
+table = datasets.packaged_modules._PACKAGED_DATASETS_MODULES
+assert table["mvc"] == ("mvc_hf.plugins.datasets_builder", "mvc_hf-1")
+known = dict(table); builder.register(); assert table == known
+assert inspect.getsource(datasets.load_dataset)"""
+    done = subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_datasets_that_has_no_such_table(monkeypatch):
     monkeypatch.delattr(datasets.packaged_modules, "_PACKAGED_DATASETS_MODULES")
     with pytest.warns(UserWarning, match=r"load_dataset\('mvc', \.\.\.\) is not there; `mvc-hf generate` makes"):
         register()
-    assert mvc_hf.register is register
 
 
 @pytest.fixture
