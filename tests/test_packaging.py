@@ -1,8 +1,12 @@
 """What an installation brings, and what it keeps out of the user's namespace."""
 
-import ast
 import configparser
 import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -50,12 +54,42 @@ def test_what_is_known_to_be_open_is_not_installed(name, first):
     assert Version(metadata.version(name)) in needed[[r.name for r in needed].index(name)].specifier
 
 
-@pytest.mark.parametrize(("folder", "never"), [("mvc_hf", ("plugins", "cli")), ("plugins", ("cli",))])
-def test_arrows_go_one_way(folder, never):
-    """cli → plugins → mvc_hf: a file that imports upwards ties a knot."""
-    for path in (ROOT / folder).glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
-                names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
-                parts = {part for name in names for part in name.split(".")}
-                assert not parts & set(never), f"{path.name} imports {parts & set(never)}"
+def modules():
+    """Every module of the repository, by the name under which it is installed."""
+    for folder, prefix in (("mvc_hf", "mvc_hf"), ("cli", "mvc_hf.cli"), ("plugins", "mvc_hf.plugins")):
+        for path in (ROOT / folder).rglob("*.py"):
+            yield ".".join([prefix, *path.relative_to(ROOT / folder).with_suffix("").parts]).removesuffix(".__init__")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The content of a wheel, built from a copy of the sources."""
+    place = tmp_path_factory.mktemp("wheel")
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "tests", "docs", "benchmarks")
+    shutil.copytree(ROOT, place / "source", ignore=ignored, symlinks=True)
+    code = f"import setuptools.build_meta as build; build.build_wheel({str(place)!r})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=place / "source", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (wheel,) = place.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(place / "site")
+    return place / "site"
+
+
+def test_a_wheel_holds_every_module_and_each_can_be_imported(installed, tmp_path):
+    expected = sorted(modules())
+    assert len(expected) > 100
+    code = f"""import importlib, mvc_hf
+assert mvc_hf.__file__.startswith({str(installed)!r}), mvc_hf.__file__
+for name in {expected!r}:
+    if not name.endswith("__main__"):
+        importlib.import_module(name)"""
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    run = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", code], **run)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_wheel_holds_what_the_code_reads(installed):
+    for name in ("assets/real.parquet", "assets/base/model_index.json", "model_card_template.md", "py.typed"):
+        assert (installed / "mvc_hf" / name).stat().st_size or name == "py.typed"
+    assert not {path.name for path in installed.iterdir()} - {"mvc_hf", f"mvc_hf-{mvc_hf.__version__}.dist-info"}
