@@ -14,6 +14,7 @@ import numpy as np
 from ..config.files import differing
 from ..errors import DataError, OutputError, RecipeError
 from ..storage.notes import atomic_write
+from ..utils.rng import Stream, words
 from ..utils.text import collapsed, normal, reason, some
 
 if TYPE_CHECKING:
@@ -102,14 +103,14 @@ class CaptionTable:
     def limited(self, max_per_class: int = 256, seed: int = 0) -> CaptionTable:
         """At most `max_per_class` captions of each class, in their order.
 
-        Which ones depends only on the seed, the label and the number of the class's captions.
+        Caption i of a class has a random word at the address (seed, label, i), and those with the smallest are kept.
         """
         if max_per_class < 1:
             raise RecipeError(f"--max-captions-per-class is {max_per_class}; it must be at least 1")
         kept = []
         for label in np.flatnonzero(self.pool_size):
-            key = np.array([seed, label], np.uint64)
-            order = np.random.Generator(np.random.Philox(key=key)).permutation(self.pool_size[label])
+            drawn = words(seed, Stream.CAPTION_LIMIT, label, np.arange(self.pool_size[label]), 1)[:, 0]
+            order = np.argsort(drawn, kind="stable")
             kept.append(self.pool_start[label] + np.sort(order[:max_per_class]))
         at = np.concatenate(kept) if kept else np.zeros(0, np.int64)
         captions = [self.captions[i] for i in at]

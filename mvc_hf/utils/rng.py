@@ -44,6 +44,7 @@ class Stream(IntEnum):
     SHARE = 11
     CAPTION = 12
     SUBSET = 13
+    CAPTION_LIMIT = 14
 
 
 def words(seed, stream, label, k, count, *, first_block=0):

@@ -11,6 +11,7 @@ from mvc_hf.captions.loading import caption_source
 from mvc_hf.captions.sources import TEMPLATES, ColumnCaptions, FileCaptions, TemplateCaptions, captioned, origin
 from mvc_hf.captions.table import CaptionTable, already_written, with_prefix
 from mvc_hf.errors import DataError, ModelError, OutputError, RecipeError
+from mvc_hf.utils.rng import Stream, words
 
 
 class Pets:
@@ -123,6 +124,14 @@ def test_limited_depends_on_the_seed_and_the_class_alone():
     assert len(CaptionTable.build([0] * 300, [str(i) for i in range(300)], range(300)).limited()) == 256
     with pytest.raises(RecipeError, match="at least 1"):
         table.limited(0)
+
+
+def test_limited_draws_from_a_stream_of_its_own():
+    table = CaptionTable.build([0] * 20 + [2] * 30, [str(i) for i in range(50)], range(50))
+    few, more = contents(table.limited(5, 7)), contents(table.limited(9, 7))
+    assert set(few) < set(more)  # a smaller limit takes a part of what a larger one takes
+    order = np.argsort(words(7, Stream.CAPTION_LIMIT, 2, np.arange(30), 1)[:, 0])
+    assert [row for label, _, row in few if label == 2] == (20 + np.sort(order[:5])).tolist()
 
 
 # --- on the disk
