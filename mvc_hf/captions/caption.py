@@ -20,7 +20,7 @@ from .table import already_written
 from .token_lengths import say_cuts
 
 
-def caption(recipe: Recipe, path: Path, source: Source | None = None) -> str:
+def caption(recipe: Recipe, path: str | Path, source: Source | None = None) -> str:
     """Caption, unless it is done: a person may have edited the file. On several processes all of them call it.
 
     Args:
@@ -33,6 +33,7 @@ def caption(recipe: Recipe, path: Path, source: Source | None = None) -> str:
     Raises:
         MvcError: the data or the captioner cannot be used, something else is at `path`, or another command writes it.
     """
+    path = Path(path)
     keep_apart(recipe.dataset, path)
     with locked_file(path):
         return _written(recipe, path, source)

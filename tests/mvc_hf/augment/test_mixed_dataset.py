@@ -21,7 +21,7 @@ from mvc_hf.data.loading import open_dataset
 from mvc_hf.errors import DataError, HostError, RecipeError
 from mvc_hf.plugins.timm_train import mix_datasets
 
-DOCS = Path(__file__).parents[2] / "docs" / "training.md"
+DOCS = Path(__file__).parents[3] / "docs" / "training.md"
 
 
 @pytest.fixture(scope="module")
