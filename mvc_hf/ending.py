@@ -53,9 +53,9 @@ def failed(line: str, *, follows: bool = False) -> int:
     """
     if follows:
         time.sleep(PATIENCE)
-    rank = os.environ.get("RANK")  # any of several may be the first to fail, and a launcher then ends the others
+    rank = os.environ.get("RANK", "")  # any of several may be the first to fail, and a launcher then ends the others
     line = shortened(one_line(collapsed(line)), LONGEST)
-    print(f"Error{f' (rank {rank})' if rank else ''}: {line}", file=sys.stderr, flush=True)
+    print(f"Error{f' (rank {rank})' if rank.isdecimal() else ''}: {line}", file=sys.stderr, flush=True)
     if not follows:
         _tell_launcher(line)
     return 1
