@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import RecipeError
-from ..utils.text import brief, unreadable
+from ..errors import OutputError, RecipeError
+from ..storage.layout import CAPTIONS, CHECKPOINT, SYNTHETIC
+from ..utils.text import brief, shortened, unreadable
 from .fields import check_known, flag
 from .files import read_settings
 from .recipe import Recipe
@@ -86,12 +87,28 @@ class RunRecipe:
         return Path(self.output).expanduser()
 
     def check(self) -> None:
-        """Raises RecipeError where something is missing that some stage will need."""
-        _ = self.folder
+        """Raises MvcError where something is missing that some stage will need, or the folder is somebody else's."""
+        self._refuse_others_folder()
         if not self.model and not self.recipe.dataset:
             raise RecipeError("no data set: give it in the recipe (dataset: a folder, Parquet or Hub id)")
         if not self.model and not self.recipe.base:
             raise RecipeError("no base model: give it in the recipe (base: a folder or Hub id), or a finished model")
+
+    def _refuse_others_folder(self) -> None:
+        """Other things may lie in the folder only where a run has begun there; recipes always.
+
+        Raises:
+            OutputError: it holds something else, or is a file.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise OutputError(f"{shortened(str(self.folder))} is a file: choose a folder")
+        found = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
+        others = sorted(n for n in found if n[0] != "." and Path(n).suffix not in (".yaml", ".yml", ".json"))
+        if others and not found & {CHECKPOINT, SYNTHETIC, CAPTIONS}:
+            raise OutputError(
+                f"{shortened(str(self.folder))} holds {brief(others[0])} and nothing of mvc-hf run: choose an empty "
+                "or a new folder"
+            )
 
 
 def _own() -> dict[str, Any]:

@@ -14,10 +14,8 @@ from typing import Any
 from ..config.recipe import Recipe
 from ..config.run_recipe import RunRecipe
 from ..data.apart import keep_apart
-from ..errors import OutputError
 from ..storage.layout import CAPTIONS, CHECKPOINT, SYNTHETIC
 from ..storage.locks import locked_folder
-from ..utils.text import brief, shortened
 
 
 def run(recipe: RunRecipe | str | Path) -> list[str]:
@@ -44,7 +42,6 @@ def check(run: RunRecipe) -> None:
     """Raises MvcError where something is missing that some stage will need, or the folder is somebody else's."""
     run.check()
     keep_apart(run.recipe.dataset, *(run.folder / name for name in (CHECKPOINT, SYNTHETIC, CAPTIONS)))
-    _refuse_others_folder(run)
 
 
 def _run(run: RunRecipe) -> list[str]:
@@ -59,23 +56,6 @@ def _run(run: RunRecipe) -> list[str]:
             published = push(run.folder / CHECKPOINT, hub_model, "model", private=run.private)
             lines.append(str(published))
     return lines + _generate(run, hub_dataset, published)
-
-
-def _refuse_others_folder(run: RunRecipe) -> None:
-    """Other things may lie in the folder only where a run has begun there; recipes always.
-
-    Raises:
-        OutputError: it holds something else, or is a file.
-    """
-    if run.folder.exists() and not run.folder.is_dir():
-        raise OutputError(f"{shortened(str(run.folder))} is a file: choose a folder")
-    found = {path.name for path in run.folder.iterdir()} if run.folder.is_dir() else set()
-    others = sorted(n for n in found if n[0] != "." and Path(n).suffix not in (".yaml", ".yml", ".json"))
-    if others and not found & {CHECKPOINT, SYNTHETIC, CAPTIONS}:
-        raise OutputError(
-            f"{shortened(str(run.folder))} holds {brief(others[0])} and nothing of mvc-hf run: choose an empty "
-            "or a new folder"
-        )
 
 
 def _push_targets(run: RunRecipe) -> tuple[str | None, str | None]:
