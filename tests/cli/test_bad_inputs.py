@@ -16,14 +16,15 @@ from local_hub import LocalHub, connect
 from mvc_hf import cli
 
 CASES = all_cases()
+PATIENCE = 30.0  # seconds; no case needs as many
 
 # What waits for work that is under way elsewhere. Lift a mark when it is there.
 WAITING = {
-    r"--num-train-epochs|--learning-rate|--adam-(weight|eps)|--max-grad-norm|guidance-scale": "finite settings",
-    r"scheduler (Flow|Score|Karras)|recipe: \w+ <recipes>/(22|23|47)/r.yaml": "a list of schedulers, finite settings",
-    r"damaged model: .*(mvc.json|index.json|config.json|cut)": "notes and models that cannot be read",
-    r"data set: .*<sets>/(piped|uint64|pathed)": "data sets that cannot be read",
-    r"output: .*(<photos>/|demo|manifest-nested|run-nested)|demo -o <foreign>": "output folders",
+    r"(epochs|learning-rate|weight-decay|epsilon|grad-norm|guidance-scale)=(inf|9~)": "finite settings",
+    r"scheduler (Flow|Score|Karras)|<recipes>/(22|23|47)/r.yaml": "a list of schedulers, finite settings",
+    r"(mvc|model_index).json-(bytes|nested)|unet-config.json-null|_config.json-dict|encoder-model.*-cut": "models",
+    r"caption <sets>/(piped|uint64|pathed)|finetune <sets>/piped|--dataset <sets>/uint64": "data sets",
+    r"-o <photos>/synthetic|demo -o <(photos|checkpoint|foreign)>|push <outputs>/manifest-nested": "output folders",
 }
 
 
@@ -80,7 +81,7 @@ def nothing_hangs(world):
     done, hung = threading.Event(), threading.Event()
 
     def watch():
-        while not done.wait(float(os.environ.get("ALARM", 60)) if not hung.is_set() else 0.1):
+        while not done.wait(PATIENCE if not hung.is_set() else 0.1):
             hung.set()
             for pipe in (world["pipe"], f"{world['sets']}/piped/a/x.png"):
                 with contextlib.suppress(OSError):
