@@ -13,7 +13,9 @@ from .options import report
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("repository", required=False)
 @click.option("--private", is_flag=True, help="make the repository private, if it has to be made")
-@click.option("--revision", default=None, help="branch to push to, made if it is not there (default: main)")
+@click.option(
+    "--revision", default=None, help="branch to push to, made if it is not there, or refs/pr/N (default: main)"
+)
 @click.option("--tag", default=None, help="tag for the commit that holds it all")
 def command(out: Path, repository: str | None, private: bool, revision: str | None, tag: str | None) -> None:
     """Publish what `mvc-hf finetune` or `mvc-hf generate` made.

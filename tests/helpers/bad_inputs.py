@@ -222,7 +222,7 @@ COMMON = {"dataset": "<photos>", "base": "<base>", "output": "out"}
 def recipes() -> Iterator[Case]:
     for name, texts in TEXTS.items():
         for number, _ in enumerate(texts):
-            for command in ("plan", "run"):
+            for command in ("run", "plan")[: 1 if number % 3 else 2]:  # both read it alike
                 yield case("recipe", [command, f"<recipes>/{number}/{name}"])
     for name in ("large.yaml", "binary.yaml", "loop.yaml"):
         for command in ("plan", "run"):
@@ -243,7 +243,8 @@ GARBAGE = {
 DAMAGED = {
     "mvc.json": GARBAGE, "model_index.json": GARBAGE, "captions.parquet": {"empty": b"", "text": b"nonsense"},
     "unet/config.json": GARBAGE, "vae/config.json": {"dict": b"{}", "list": b"[]"},
-    "text_encoder/config.json": {"dict": b"{}", "text": b"nonsense"}, "scheduler/scheduler_config.json": GARBAGE,
+    "text_encoder/config.json": {"dict": b"{}", "text": b"nonsense"}, 
+    "scheduler/scheduler_config.json": {"empty": b"", "list": b"[]", "text": b"nonsense", "nested": b"[" * 50_000},
     "tokenizer/tokenizer.json": {"empty": b"", "dict": b"{}", "text": b"nonsense"},
     "unet/diffusion_pytorch_model.safetensors": {"empty": b"", "text": b"nonsense", "cut": None},
     "text_encoder/model.safetensors": {"cut": None}, "vae/diffusion_pytorch_model.safetensors": {"cut": None},
@@ -263,7 +264,7 @@ def models() -> Iterator[Case]:
         for fault in how:
             place = f"<models>/{name.replace('/', '-')}-{fault}"
             yield case("damaged model", with_value("generate", "<checkpoint>", place))
-            if name not in ("mvc.json", "captions.parquet"):
+            if name.startswith(("model_index", "unet")) or fault == "cut":
                 yield case("damaged model", with_value("finetune", "--base", place))
     for name in GONE:
         place = f"<models>/{name.replace('/', '-')}-gone"
@@ -315,7 +316,6 @@ def outputs() -> Iterator[Case]:
     yield case("output", with_value("demo", "-o", "<photos>"))
     yield case("output", with_value("demo", "-o", "<checkpoint>"))
     yield case("output", with_value("generate", "-o", "<synthetic>"))  # of another recipe
-    yield case("output", with_value("caption", "-o", "<checkpoint>/captions.parquet"))
     for fault in GARBAGE:
         yield case("output", with_value("generate", "-o", f"<outputs>/manifest-{fault}"))
         yield case("output", with_value("finetune", "-o", f"<outputs>/run-{fault}"))

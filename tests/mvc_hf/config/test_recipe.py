@@ -27,7 +27,7 @@ def values_of(field):
     elif some is bool:
         values = st.booleans()
     elif some is str:
-        values = st.text(st.characters(codec="utf-8"), max_size=20)
+        values = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
     else:
         low = limits["minimum"] if limits["minimum"] is not None else limits["above"]
         high = limits["maximum"] if limits["maximum"] is not None else LARGEST
