@@ -5,7 +5,6 @@ The table is in tests/helpers/bad_inputs.py. `pytest tests/cli/test_bad_inputs.p
 
 import contextlib
 import os
-import re
 import threading
 
 import pytest
@@ -17,23 +16,6 @@ from mvc_hf import cli
 
 CASES = all_cases()
 PATIENCE = 30.0  # seconds; no case needs as many
-
-# What waits for work that is under way elsewhere. Lift a mark when it is there.
-WAITING = {
-    r"(epochs|learning-rate|weight-decay|epsilon|grad-norm|guidance-scale)=(inf|9~)": "finite settings",
-    r"scheduler (Flow|Score|Karras)|<recipes>/(22|23|47)/r.yaml": "a list of schedulers, finite settings",
-    r"(mvc|model_index).json-(bytes|nested)|unet-config.json-null|encoder-model.*-cut": "models",
-    r"caption <sets>/(piped|uint64|pathed)|finetune <sets>/piped|--dataset <sets>/uint64": "data sets",
-    r"-o <photos>/|demo -o <(photos|checkpoint|foreign)>|<outputs>/(manifest-nested|run-)": "output folders",
-}
-
-
-def parameters():
-    for case in CASES:
-        waits = [why for what, why in WAITING.items() if re.search(what, str(case))]
-        yield pytest.param(
-            case, marks=[pytest.mark.xfail(reason=why, strict=False) for why in waits[:1]], id=str(case)
-        )
 
 
 class Spent(Exception):
@@ -103,7 +85,7 @@ def test_the_table_is_long():
     assert len(CASES) >= 250 and {c.arguments[0] for c in CASES} >= set(cli.COMMANDS)
 
 
-@pytest.mark.parametrize("case", list(parameters()))
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_one_line_and_nothing_else(case, world, one_hub, tmp_path, monkeypatch, capsys):
     for name, value in case.environment:
         monkeypatch.setenv(name, filled(value, world))

@@ -288,14 +288,13 @@ SETS = [
 
 def data_sets() -> Iterator[Case]:
     for name in SETS:
-        if name != "broken":  # no picture is looked at
+        if name not in ("broken", "piped", "uint64.parquet", "pathed.parquet"):  # of these captions can be made
             yield case("data set", with_value("caption", "<photos>", f"<sets>/{name}"))
         if name not in ("odd-names", "hollow"):
             yield case("data set", with_value("train", "--aug-synthetic", f"<sets>/{name}"))
     for name in ("loose", "dangling", "broken", "saved", "odd-names", "uint64.parquet"):
         yield case("data set", with_value("generate", "--dataset", f"<sets>/{name}"))
-    for name in ("broken", "piped"):
-        yield case("data set", with_value("finetune", "<photos>", f"<sets>/{name}"))
+    yield case("data set", with_value("finetune", "<photos>", "<sets>/broken"))
     yield case("data set", "replay <sets>/imageless.parquet 0")
     yield case("data set", "replay <photos> 0")
     yield case("data set", "replay <synthetic> 6")
@@ -318,7 +317,6 @@ def outputs() -> Iterator[Case]:
     yield case("output", with_value("generate", "-o", "<synthetic>"))  # of another recipe
     for fault in GARBAGE:
         yield case("output", with_value("generate", "-o", f"<outputs>/manifest-{fault}"))
-        yield case("output", with_value("finetune", "-o", f"<outputs>/run-{fault}"))
         yield case("output", ["push", f"<outputs>/manifest-{fault}", "ann/set"])
     for name in ("manifest-empty", "run-empty", "<empty>", "<base>"):
         yield case("output", ["push", name if name.startswith("<") else f"<outputs>/{name}", "ann/set"])
