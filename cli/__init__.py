@@ -61,7 +61,7 @@ def run(arguments: list[str]) -> int:
         group.main(arguments, prog_name="mvc-hf", standalone_mode=False)
 
     try:
-        return exit_code(command)
+        return exit_code(command, stage=arguments[0] if arguments else None)
     except click.UsageError as error:
         error.message = shortened(one_line(error.message), 500)
         error.show()

@@ -17,7 +17,7 @@ from concurrent.futures import BrokenExecutor
 
 from .errors import MvcError, last_error
 from .utils.disk import is_disk_full
-from .utils.memory import is_memory_error
+from .utils.memory import LESS, is_memory_error
 from .utils.text import collapsed, one_line, reason, shortened
 
 STOPPED = "stopped; the same command goes on where it was"
@@ -28,8 +28,11 @@ _SHARED_MEMORY = re.compile(r"(?:file|object|open shared memory).* </?torch_|tor
 _PEER_LOST = re.compile(r"gloo/|NCCL|ProcessGroup")
 
 
-def exit_code(run: Callable[[], object]) -> int:
+def exit_code(run: Callable[[], object], stage: str | None = None) -> int:
     """Run, and tell whatever a person can mend in one line; what is not of that kind is raised on, with its traceback.
+
+    Args:
+        stage: what runs, as far as there is advice for it where the memory does not suffice (see `memory.LESS`).
 
     Returns:
         0, or 1 for an error.
@@ -37,7 +40,7 @@ def exit_code(run: Callable[[], object]) -> int:
     try:
         run()
     except (Exception, KeyboardInterrupt) as error:
-        line = line_of(error)
+        line = line_of(error, stage)
         if line is None:
             raise
         return failed(line, follows=_lost_peer(error) is not None)
@@ -61,7 +64,7 @@ def failed(line: str, *, follows: bool = False) -> int:
     return 1
 
 
-def line_of(error: BaseException) -> str | None:
+def line_of(error: BaseException, stage: str | None = None) -> str | None:
     """What to tell of an error; None where only a traceback will do: a fault of ours, or of the host's."""
     peer = _lost_peer(error)
     if peer is not None:
@@ -86,7 +89,8 @@ def line_of(error: BaseException) -> str | None:
         where = f" ({error.filename})" if getattr(error, "filename", None) else ""
         return f"the disk is full{where}: make room and give the same command again; what is finished is kept"
     if is_memory_error(error):
-        return "the memory does not suffice for these settings: take smaller numbers for batches, sizes and images"
+        less = LESS.get(stage or "", "smaller numbers for batches, sizes and images")
+        return f"the memory does not suffice for these settings; what helps: {less}"
     if lost or isinstance(error, BrokenExecutor):
         return (
             "a worker process was ended from outside, as systems do that run out of memory: take fewer workers or "

@@ -95,7 +95,7 @@ class RunRecipe:
             raise RecipeError("no base model: give it in the recipe (base: a folder or Hub id), or a finished model")
 
     def _refuse_others_folder(self) -> None:
-        """Other things may lie in the folder only where a run has begun there; recipes always.
+        """Other things may lie in the folder only where a run has begun there, or its data; recipes always.
 
         Raises:
             OutputError: it holds something else, or is a file.
@@ -104,7 +104,9 @@ class RunRecipe:
             raise OutputError(f"{shortened(str(self.folder))} is a file: choose a folder")
         found = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
         others = sorted(n for n in found if n[0] != "." and Path(n).suffix not in (".yaml", ".yml", ".json"))
-        if others and not found & {CHECKPOINT, SYNTHETIC, CAPTIONS}:
+        data = Path(self.recipe.dataset).expanduser().absolute()
+        beside = bool(self.recipe.dataset) and data.exists() and self.folder.absolute() in data.parents
+        if others and not beside and not found & {CHECKPOINT, SYNTHETIC, CAPTIONS}:
             raise OutputError(
                 f"{shortened(str(self.folder))} holds {brief(others[0])} and nothing of mvc-hf run: choose an empty "
                 "or a new folder"

@@ -313,7 +313,7 @@ def test_nothing_local_is_recorded(photos, blip2, tmp_path):
 
 @pytest.mark.parametrize("batch_size", [4, 10])
 def test_a_stopped_run_goes_on(photos, blip2, monkeypatch, tmp_path, batch_size):
-    monkeypatch.setattr(captioner, "PIECE", 8)
+    monkeypatch.setattr("mvc_hf.captions.cache.PIECE", 8)
     options = {"captions_per_image": 3, "caption_batch_size": batch_size}
     source = open_dataset(str(photos))
     whole = captions(source, blip2, **options)
@@ -354,7 +354,7 @@ def test_workers_change_nothing_and_are_bounded(photos, blip2, monkeypatch, tmp_
     source = open_dataset(str(photos))
     whole = contents(captions(source, blip2, captions_per_image=2))
     monkeypatch.setenv("MVC_HF_CACHE", str(tmp_path))
-    monkeypatch.setattr(captioner, "_workers", lambda _: 3)
+    monkeypatch.setattr(captioner, "decoding_workers", lambda _: 3)
     seen, image = [], type(source).image
     monkeypatch.setattr(type(source), "image", lambda self, row: seen.append(row) or image(self, row))
     say, ahead = CaptionModel.captions, []

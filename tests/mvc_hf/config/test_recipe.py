@@ -75,8 +75,8 @@ def test_text_that_yaml_could_take_for_something_else(tmp_path, text):
         ({"learning_rate": 1e30}, "--learning-rate is 1e+30; it must be at most 1"),
         ({"learning_rate": 10**400}, "--learning-rate is inf"),
         ({"num_train_epochs": "1e999"}, "--num-train-epochs is inf"),
-        ({"seed": 10**5000}, "--seed is a number of about 5001 digits"),
-        ({"split": 10**5000}, "--split takes a value of type str, not a number of about 5001 digits"),
+        ({"seed": 10**5000}, "--seed is a number of about 5,001 digits"),
+        ({"split": 10**5000}, "--split takes a value of type str, not a number of about 5,001 digits"),
         ({"scheduler": "Sampler9000"}, "--scheduler 'Sampler9000'"),
     ],
 )
