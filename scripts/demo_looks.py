@@ -175,11 +175,12 @@ def draw_look(rng: np.random.Generator) -> Look:
     )  # fmt: skip
 
 
-def render(images: np.ndarray, looks: list[Look], size: int = 32) -> torch.Tensor:
+def render(images: np.ndarray, looks: list[Look], size: int = 32, *, sharp: bool = False) -> torch.Tensor:
     """Draw each image in its look.
 
     Args:
         images: uint8, (N, 28, 28).
+        sharp: take the nearest pixel, where else neighbours are weighed.
 
     Returns:
         float32 RGB in [-1, 1], (N, 3, size, size).
@@ -194,8 +195,8 @@ def render(images: np.ndarray, looks: list[Look], size: int = 32) -> torch.Tenso
     cos, sin = angle.cos() / scale, angle.sin() / scale
     theta = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
     grid = F.affine_grid(theta, (len(looks), 1, size, size), align_corners=False)
-    x = F.grid_sample(x, grid, mode="bicubic", align_corners=False).clamp(0, 1)
-    mask = F.grid_sample(mask, grid, mode="bilinear", align_corners=False)
+    x = F.grid_sample(x, grid, mode="nearest" if sharp else "bicubic", align_corners=False).clamp(0, 1)
+    mask = F.grid_sample(mask, grid, mode="nearest" if sharp else "bilinear", align_corners=False)
 
     negative = torch.tensor([look.kind == "negative" for look in looks])[:, None, None, None]
     duotone = torch.tensor([look.kind == "duotone" for look in looks])[:, None, None, None]
