@@ -144,6 +144,7 @@ def _colour(rng: np.random.Generator, names: tuple[str, ...]) -> tuple[str, np.n
 
 BACKGROUNDS = (*HUES, "brown", "white", "grey")  # never black
 ITEMS = (*HUES, "brown", "white", "grey")
+UPRIGHT = 0.5  # share of the looks that are not turned, scaled or shifted
 
 
 def draw_look(rng: np.random.Generator) -> Look:
@@ -164,11 +165,12 @@ def draw_look(rng: np.random.Generator) -> Look:
     if kind == "duotone":
         words = f"printed in {item} on {ground}"
     dark = light * rng.uniform(0.0, 0.15) if kind != "duotone" else background
-    angle = float(rng.uniform(-25, 25)) if rng.random() < 0.6 else 0.0
-    scale = float(rng.uniform(0.65, 1.0)) if rng.random() < 0.5 else 1.0
+    upright = rng.random() < UPRIGHT
+    angle = float(rng.uniform(-25, 25)) if not upright and rng.random() < 0.6 else 0.0
+    scale = float(rng.uniform(0.65, 1.0)) if not upright and rng.random() < 0.5 else 1.0
     if abs(angle) > 8:
         words += ", turned left" if angle > 0 else ", turned right"
-    room = (1 - scale) / 2 + 0.03
+    room = 0.0 if upright else (1 - scale) / 2 + 0.03
     return Look(
         kind, dark, light, background, background2, graded, angle, scale, rng.uniform(-room, room, 2),
         colour=item, words=words.replace("a orange", "an orange"), size="small" if scale < 0.8 else "",

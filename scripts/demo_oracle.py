@@ -21,8 +21,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from demo_looks import CLASS_NAMES, NOUNS, draw_look, render
-from train_demo_base import read_idx
 from torch import nn
+from train_demo_base import read_idx
 
 SHARE_OF_LOOKS = 0.25  # of a batch
 SEED = 0
@@ -166,7 +166,7 @@ def report_vae(model: Oracle, args: argparse.Namespace) -> None:
         out = torch.cat(out)
         found, after = read(model, resize(out, 28))
         print(
-            f"through the VAE ({kind}): {agreement(found, y)}   mean error {255 * (out - whole).abs().mean():.1f} of 255, "
+            f"through the VAE ({kind}): {agreement(found, y)}   error {255 * (out - whole).abs().mean():.1f} of 255, "
             f"Fréchet distance {frechet(before, after):.3f}   ({per_class(found, y)})"
         )
 
@@ -185,10 +185,15 @@ def report_base(model: Oracle, args: argparse.Namespace) -> None:
         pictures = []
         for c, noun in enumerate(NOUNS):
             looks = [draw_look(rng) for _ in range(args.images)]
-            texts = [f"This is an image of {CLASS_NAMES[c]}. a photo of a {look.colour} {noun}, {look.words}" for look in looks]
+            texts = [
+                f"This is an image of {CLASS_NAMES[c]}. a photo of a {look.colour} {noun}, {look.words}"
+                for look in looks
+            ]
             generator = torch.Generator().manual_seed(SEED + c)
             pictures.append(
-                pipe(texts, guidance_scale=scale, num_inference_steps=args.steps, generator=generator, output_type="np").images
+                pipe(
+                    texts, guidance_scale=scale, num_inference_steps=args.steps, generator=generator, output_type="np"
+                ).images
             )
         labels = torch.arange(len(NOUNS)).repeat_interleave(args.images)
         pixels = torch.from_numpy(np.concatenate(pictures)).permute(0, 3, 1, 2) * 2 - 1

