@@ -141,7 +141,7 @@ class Base:
 
 
 def load_base(model: str) -> Base:
-    """Load a Stable Diffusion (4-channel) or InstructPix2Pix (8-channel) model.
+    """Load a Stable Diffusion model or an InstructPix2Pix one, whose U-Net takes twice the channels (4, 8).
 
     Args:
         model: a folder in diffusers' layout, or a Hub id with an optional `@revision`.
@@ -236,7 +236,7 @@ def precision(name: str) -> torch.dtype:
 
 
 def widen_unet(unet: Any) -> Any:
-    """Give the U-Net four more input channels for the condition image, in place; an 8-channel U-Net is left as it is.
+    """Double the U-Net's input channels (4) for the condition image, in place; a widened one (8) is left as it is.
 
     The new channels start at zero (InstructPix2Pix, Section 3.2), so that before training the widened U-Net predicts
     exactly what the original one does, whatever the condition.
@@ -331,7 +331,7 @@ def sample(
         latents: z_T, standard normal, (B, C, h, w).
         prompt_embeds: e_T, (B, m, d).
         null_embeds: CLIP(""), (m, d).
-        image_latents: e_I, unscaled, (B, C, h, w), for an 8-channel U-Net; None for a 4-channel one.
+        image_latents: e_I, unscaled, (B, C, h, w), for a widened U-Net; None for one that is not.
         generators: one for each row, for schedulers that add noise; others ignore them.
 
     Returns:
