@@ -183,9 +183,9 @@ def train_vae(
 ) -> None:
     """One of the processes that train WORK/vae, or (`name` "decoder") its decoder alone, while others use the encoder.
 
-    As long as the encoder learns, most steps see quarters of the pictures, which costs a quarter. Tones are weighed, and
-    the differences of neighbouring pixels: without these, texture, which is little of the error and much of the picture,
-    is smoothed away.
+    As long as the encoder learns, most steps see quarters of the pictures, which costs a quarter. Tones are
+    weighed, and the differences of neighbouring pixels: without these, texture, which is little of the error and
+    much of the picture, is smoothed away.
     """
     from diffusers import AutoencoderKL
 
