@@ -29,6 +29,7 @@ VOCABULARY_MERGES = 8_000  # CLIP's merges come in order of frequency: the first
 PREFIX = "This is an image of {}. "
 POOL, HELD_OUT = 60_000, 512
 VAE_RATE, KL_WEIGHT, WHOLE_FROM = 2e-3, 2e-6, 0.75
+LOOKS_BATCH, UNET_SAVED_EVERY = 250, 400
 UNET_RATE, UNET_BATCH, AVERAGE_EVERY = 8e-4, 64, 8
 
 
@@ -190,7 +191,7 @@ def train_vae(
     from diffusers import AutoencoderKL
 
     meet(rank, processes, port)
-    pool, log, state = np.load(work / "pool.npy", mmap_mode="r"), Log(work / "losses.csv"), work / f"{name}-{rank}.pt"
+    pool, log, state = np.load(work / "pool.npy", mmap_mode="r"), Log(work / "losses.csv"), work / f"{name}.pt"
     torch.manual_seed(seed)
     alone = name == "decoder"
     vae = AutoencoderKL.from_pretrained(work / "vae") if alone else make_vae(channels)
@@ -230,8 +231,8 @@ def train_vae(
         if (step + 1) % AVERAGE_EVERY == 0 or step + 1 == steps:
             average(parameters, processes)
         if (step + 1) % 200 == 0 or step + 1 == steps:
-            save_state(state, vae=vae.state_dict(), optimiser=optimiser.state_dict(), step=step + 1)
             if rank == 0:
+                save_state(state, vae=vae.state_dict(), optimiser=optimiser.state_dict(), step=step + 1)
                 with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
                     posterior = vae.encode(held).latent_dist
                     unseen = (vae.decode(posterior.mode()).sample.float() - held).abs().mean().item()
@@ -255,34 +256,30 @@ def save_state(path: Path, **state) -> None:
 
 
 @torch.no_grad()
-def encode_looks(images: Images, work: Path, tokenizer, looks: int, seed: int) -> None:
-    """Latent moments and token ids of every base image in several looks, once."""
-    if (work / "tokens.npy").exists():
-        return
+def encode_looks(rank: int, processes: int, work: Path, images: Images, tokenizer, seed: int, port: int) -> None:
+    """One of the processes that fill WORK/latents.npy and tokens.npy, a row for each base image and look."""
     from diffusers import AutoencoderKL
 
+    torch.set_num_threads(1)
     vae = AutoencoderKL.from_pretrained(work / "vae")
-    rng = np.random.default_rng(seed + 10)
-    (x, y), latents, texts = images.base, [], []
-    started = time.time()
-    for _ in range(looks):
-        for at in range(0, len(x), 250):
-            drawn = [draw_look(rng) for _ in range(250)]
-            with torch.autocast("cpu", torch.bfloat16):
-                moments = vae.encode(render(x[at : at + 250], drawn)).latent_dist
-            latents.append(torch.cat([moments.mean, moments.std], 1).half().numpy())
-            for i, look in enumerate(drawn, at):
-                words = images.describer.words(images.measured[i], y[i])
-                words = {k: w if rng.random() < 0.75 else "" for k, w in words.items()}
-                seen = look.words if rng.random() < 0.8 else ""
-                text = caption(
-                    words, y[i], colour=look.colour if rng.random() < 0.8 else "", look=seen, size=look.size
-                )
-                texts.append((PREFIX.format(CLASS_NAMES[y[i]]) if rng.random() < 0.6 else "") + text)
-        print(f"encoded {len(texts)} looks in {time.time() - started:.0f} s", flush=True)
-    tokens = tokenizer(texts, padding="max_length", truncation=True, max_length=77, return_tensors="np").input_ids
-    np.save(work / "latents.npy", np.concatenate(latents))
-    np.save(work / "tokens.npy", tokens.astype(np.int16))
+    latents, tokens = (np.load(work / f"{name}.npy", mmap_mode="r+") for name in ("latents", "tokens"))
+    x, y = images.base
+    for first in range(rank * LOOKS_BATCH, len(latents), processes * LOOKS_BATCH):
+        rng = np.random.default_rng((seed, 10, first))
+        rows = np.arange(first, min(first + LOOKS_BATCH, len(latents))) % len(x)
+        looks, texts = [draw_look(rng) for _ in rows], []
+        with torch.autocast("cpu", torch.bfloat16):
+            moments = vae.encode(render(x[rows], looks)).latent_dist
+        latents[first : first + len(rows)] = torch.cat([moments.mean, moments.std], 1).half().numpy()
+        for i, look in zip(rows, looks):
+            words = images.describer.words(images.measured[i], y[i])
+            words = {k: w if rng.random() < 0.75 else "" for k, w in words.items()}
+            seen = look.words if rng.random() < 0.8 else ""
+            text = caption(words, y[i], colour=look.colour if rng.random() < 0.8 else "", look=seen, size=look.size)
+            texts.append((PREFIX.format(CLASS_NAMES[y[i]]) if rng.random() < 0.6 else "") + text)
+        tokens[first : first + len(rows)] = tokenizer(
+            texts, padding="max_length", truncation=True, max_length=77, return_tensors="np"
+        ).input_ids
 
 
 class Denoiser:
@@ -309,9 +306,23 @@ class Denoiser:
         self.text.set_attn_implementation("eager")
         self.parameters = [*self.unet.parameters(), *self.text.parameters()]
         self.optimiser = torch.optim.AdamW(self.parameters, lr=rate, betas=(0.9, 0.99), weight_decay=1e-3)
-        self.ema = EMAModel(self.parameters, decay=0.999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
+        self.ema = EMAModel(self.parameters, decay=0.99, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
         self.held = len(self.latents) - 2 * HELD_OUT  # the last images in their last look
         self.step = 0
+
+    def start_from(self, base: Path) -> None:
+        """Take over the weights of an earlier base where the shapes allow it: all but those that touch the latents."""
+        from diffusers import UNet2DConditionModel
+        from transformers import CLIPTextModel
+
+        earlier = (
+            (self.unet, UNet2DConditionModel.from_pretrained(base / "unet")),
+            (self.text, CLIPTextModel.from_pretrained(base / "text_encoder")),
+        )
+        for model, other in earlier:
+            mine = model.state_dict()
+            same = {k: v.float() for k, v in other.state_dict().items() if v.shape == mine[k].shape}
+            model.load_state_dict(same, strict=False)
 
     def load(self, state: Path) -> None:
         saved = torch.load(state, weights_only=True)
@@ -360,29 +371,42 @@ class Denoiser:
         return float(np.mean([self.loss(part, generator, 0.0).item() for part in parts]))
 
 
-def train_unet(rank: int, processes: int, work: Path, tokenizer, steps: int, decay: int, seed: int, port: int) -> None:
-    """One of the processes that train WORK/unet: a constant rate, so that more steps can follow, then a falling one.
+def train_unet(
+    rank: int,
+    processes: int,
+    work: Path,
+    tokenizer,
+    steps: int,
+    decay: int,
+    earlier: Path | None,
+    seed: int,
+    port: int,
+) -> None:
+    """One of the processes that train WORK/pipeline: a constant rate, so that more steps can follow, then a falling one.
 
     Each process makes its own steps, and every AVERAGE_EVERY of them their weights are averaged.
     """
     meet(rank, processes, port)
-    log, state = Log(work / "losses.csv"), work / f"unet-{rank}.pt"
+    log, state = Log(work / "losses.csv"), work / "unet.pt"
     model = Denoiser(work, tokenizer, seed, UNET_RATE)
-    if (work / "unet-0.pt").exists():
-        model.load(state if state.exists() else work / "unet-0.pt")
+    if state.exists():
+        model.load(state)
+    elif earlier:
+        model.start_from(earlier)
     running, first = 0.0, model.step
     while model.step < steps:
         left = (steps - model.step) / decay
         running += model.update(rank, min(1.0, (model.step + 1) / 200, max(left, 0.02)))
-        if model.step % AVERAGE_EVERY == 0:
+        if model.step % AVERAGE_EVERY == 0 or model.step == steps:
             average(model.parameters, processes)
             model.ema.step(model.parameters)
-        if model.step % 500 == 0 or model.step == steps:
-            model.save(state)
+        if model.step % UNET_SAVED_EVERY == 0 or model.step == steps:
             if rank == 0:
+                model.save(state)
                 model.ema.store(model.parameters)
                 model.ema.copy_to(model.parameters)
-                log("unet", model.step, loss=running / min(500, model.step - first), held_out_loss=model.unseen())
+                loss = running / min(UNET_SAVED_EVERY, model.step - first)
+                log("unet", model.step, loss=loss, held_out_loss=model.unseen())
                 save_pipeline(work / "pipeline", work / "vae", model.unet, model.text, tokenizer)
                 model.ema.restore(model.parameters)
             running = 0.0
@@ -450,6 +474,7 @@ def main() -> None:
     parser.add_argument("--decoder-steps", type=int, default=0, help="more steps for the decoder alone")
     parser.add_argument("--unet-steps", type=int, default=10_000, help="of each process; more of them go on")
     parser.add_argument("--unet-decay", type=int, default=2_000, help="steps at the end over which the rate falls")
+    parser.add_argument("--start-from", type=Path, help="an earlier base, whose text encoder and U-Net are taken over")
     parser.add_argument("--looks", type=int, default=2, help="renderings of each base image")
     parser.add_argument("--processes", type=int, default=2, help="that train the U-Net, on one core each")
     parser.add_argument("--port", type=int, default=29_511, help="on which they meet")
@@ -472,8 +497,13 @@ def main() -> None:
         spawn(train_vae, "vae", args.channels, args.vae_steps)
     if args.decoder_steps:
         spawn(train_vae, "decoder", args.channels, args.decoder_steps)
-    encode_looks(images, work, tokenizer, args.looks, args.seed)
-    spawn(train_unet, tokenizer, args.unet_steps, args.unet_decay)
+    if not (work / "encoded").exists():
+        count, side = args.looks * len(images.base[0]), SIZE // 4
+        np.lib.format.open_memmap(work / "latents.npy", "w+", np.float16, (count, 2 * args.channels, side, side))
+        np.lib.format.open_memmap(work / "tokens.npy", "w+", np.int16, (count, 77))
+        spawn(encode_looks, images, tokenizer)
+        (work / "encoded").touch()
+    spawn(train_unet, tokenizer, args.unet_steps, args.unet_decay, args.start_from)
     if args.export:
         export_base(work, args.export)
 
