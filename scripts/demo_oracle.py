@@ -236,7 +236,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="PNG of what the base draws")
     parser.add_argument("--cache", type=Path, help="cache folder of datasets")
     parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     torch.set_num_threads(args.threads)
     if args.task == "train":
         return train(args)

