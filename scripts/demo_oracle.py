@@ -153,7 +153,7 @@ def report_vae(model: Oracle, args: argparse.Namespace) -> None:
     from diffusers import AutoencoderKL
 
     vae = AutoencoderKL.from_pretrained(args.path).eval()
-    x, y = load_set(args.fashion_mnist, "t10k")
+    x, y = (part[: args.limit] for part in load_set(args.fashion_mnist, args.judged_on))
     whole = resize(as_tensor(x), 32)
     found, before = read(model, resize(whole, 28))
     print(f"28 to 32 to 28 pixels:  {agreement(found, y)}")
@@ -161,8 +161,10 @@ def report_vae(model: Oracle, args: argparse.Namespace) -> None:
     for kind in ("mode", "sample"):
         out = []
         for part in whole.split(500):
-            posterior = vae.encode(part.expand(-1, 3, -1, -1) * 2 - 1).latent_dist
-            out.append(grey(vae.decode(getattr(posterior, kind)()).sample, 32))
+            with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+                posterior = vae.encode(part.expand(-1, 3, -1, -1) * 2 - 1).latent_dist
+                decoded = vae.decode(getattr(posterior, kind)()).sample
+            out.append(grey(decoded, 32))
         out = torch.cat(out)
         found, after = read(model, resize(out, 28))
         print(
@@ -233,8 +235,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=50, help="of each class that the base draws")
     parser.add_argument("--guidance", type=float, nargs="+", default=(2.0,))
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--judged-on", choices=("t10k", "train"), default="t10k", help="what goes through the VAE")
+    parser.add_argument("--limit", type=int, default=10_000, help="the first N of them")
     parser.add_argument("--sheet", type=Path, help="PNG of what the base draws")
     parser.add_argument("--cache", type=Path, help="cache folder of datasets")
+    parser.add_argument("--bf16", action="store_true", help="the VAE in bfloat16: faster where the processor has it")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_intermixed_args()
     torch.set_num_threads(args.threads)
