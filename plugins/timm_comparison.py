@@ -6,6 +6,7 @@ Every arm makes the same number of updates, from the same seeds, through the hoo
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -74,16 +75,37 @@ class Trial:
                 yield result, [*flags, *self.flags, *synthetic]
 
 
+# 97.5th percentile of Student's t for 1, 2, … degrees of freedom
+T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
+     2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045)  # fmt: skip
+
+
+def paired_difference(values: Sequence[float], first: Sequence[float]) -> tuple[float, float]:
+    """Mean of the differences seed by seed, and half the width of its 95 % interval (Student's t); inf for one seed.
+
+    The seeds vary the classifier: its weights, the order and crops of its images. The images, real and synthetic, are
+    the same for all, so the interval says nothing of other draws of them.
+    """
+    differences = [value - other for value, other in zip(values, first, strict=True)]
+    freedom = len(differences) - 1
+    if not freedom:
+        return differences[0], math.inf
+    quantile = T[freedom - 1] if freedom <= len(T) else 1.96 + 2.4 / freedom
+    return statistics.mean(differences), quantile * statistics.stdev(differences) / math.sqrt(len(differences))
+
+
 def table(accuracies: dict[str, list[float]]) -> str:
-    """Mean ± standard deviation over the seeds, a line for each arm, and the difference to the first."""
-    first = statistics.mean(next(iter(accuracies.values())))
-    lines = [f"{'training images':<20}{'top-1 accuracy, %':>20}{'difference':>12}"]
+    """Mean ± standard deviation over the seeds, a line for each arm, and the paired difference to the first, ± half
+    the width of its 95 % interval."""
+    first = next(iter(accuracies.values()))
+    lines = [f"{'training images':<20}{'top-1 accuracy, %':>20}{'paired difference':>20}"]
     for arm, values in accuracies.items():
         spread = statistics.stdev(values) if len(values) > 1 else 0.0
-        mean = statistics.mean(values)
-        name = arm if arm == "real alone" else f"+ MVC, {arm}"
-        difference = "" if arm == "real alone" else f"{mean - first:+.1f}"
-        lines.append(f"{name:<20}{f'{mean:.1f} ± {spread:.1f}':>20}{difference:>12}")
+        name, difference = arm, ""
+        if values is not first:
+            mean, half = paired_difference(values, first)
+            name, difference = f"+ MVC, {arm}", f"{mean:+.1f}" + (f" ± {half:.1f}" if math.isfinite(half) else "")
+        lines.append(f"{name:<20}{f'{statistics.mean(values):.1f} ± {spread:.1f}':>20}{difference:>20}".rstrip())
     return "\n".join(lines)
 
 
@@ -139,9 +161,16 @@ def _train(flags: list[str]) -> None:
 
 def _results(accuracies: dict[str, list[float]], trial: Trial) -> dict[str, Any]:
     """What results.json records."""
+    first = next(iter(accuracies.values()))
+    pairs = {arm: paired_difference(values, first) for arm, values in accuracies.items() if values is not first}
     return {
         "top1": {arm: [round(v, 2) for v in values] for arm, values in accuracies.items()},
         "mean": {arm: round(statistics.mean(values), 2) for arm, values in accuracies.items()},
+        "paired_difference": {
+            arm: {"mean": round(mean, 2), "interval": [round(mean - half, 2), round(mean + half, 2)]}
+            for arm, (mean, half) in pairs.items()
+            if math.isfinite(half)
+        },
         "seeds": list(trial.seeds),
         "flags": list(trial.flags),
     }

@@ -144,6 +144,7 @@ def _colour(rng: np.random.Generator, names: tuple[str, ...]) -> tuple[str, np.n
 
 BACKGROUNDS = (*HUES, "brown", "white", "grey")  # never black
 ITEMS = (*HUES, "brown", "white", "grey")
+UPRIGHT = 0.5  # share of the looks that are not turned, scaled or shifted
 
 
 def draw_look(rng: np.random.Generator) -> Look:
@@ -164,22 +165,24 @@ def draw_look(rng: np.random.Generator) -> Look:
     if kind == "duotone":
         words = f"printed in {item} on {ground}"
     dark = light * rng.uniform(0.0, 0.15) if kind != "duotone" else background
-    angle = float(rng.uniform(-25, 25)) if rng.random() < 0.6 else 0.0
-    scale = float(rng.uniform(0.65, 1.0)) if rng.random() < 0.5 else 1.0
+    upright = rng.random() < UPRIGHT
+    angle = float(rng.uniform(-25, 25)) if not upright and rng.random() < 0.6 else 0.0
+    scale = float(rng.uniform(0.65, 1.0)) if not upright and rng.random() < 0.5 else 1.0
     if abs(angle) > 8:
         words += ", turned left" if angle > 0 else ", turned right"
-    room = (1 - scale) / 2 + 0.03
+    room = 0.0 if upright else (1 - scale) / 2 + 0.03
     return Look(
         kind, dark, light, background, background2, graded, angle, scale, rng.uniform(-room, room, 2),
         colour=item, words=words.replace("a orange", "an orange"), size="small" if scale < 0.8 else "",
     )  # fmt: skip
 
 
-def render(images: np.ndarray, looks: list[Look], size: int = 32) -> torch.Tensor:
+def render(images: np.ndarray, looks: list[Look], size: int = 32, *, sharp: bool = False) -> torch.Tensor:
     """Draw each image in its look.
 
     Args:
         images: uint8, (N, 28, 28).
+        sharp: take the nearest pixel, where else neighbours are weighed.
 
     Returns:
         float32 RGB in [-1, 1], (N, 3, size, size).
@@ -194,8 +197,8 @@ def render(images: np.ndarray, looks: list[Look], size: int = 32) -> torch.Tenso
     cos, sin = angle.cos() / scale, angle.sin() / scale
     theta = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
     grid = F.affine_grid(theta, (len(looks), 1, size, size), align_corners=False)
-    x = F.grid_sample(x, grid, mode="bicubic", align_corners=False).clamp(0, 1)
-    mask = F.grid_sample(mask, grid, mode="bilinear", align_corners=False)
+    x = F.grid_sample(x, grid, mode="nearest" if sharp else "bicubic", align_corners=False).clamp(0, 1)
+    mask = F.grid_sample(mask, grid, mode="nearest" if sharp else "bilinear", align_corners=False)
 
     negative = torch.tensor([look.kind == "negative" for look in looks])[:, None, None, None]
     duotone = torch.tensor([look.kind == "duotone" for look in looks])[:, None, None, None]

@@ -131,7 +131,7 @@ def sample(
         latents: z_T, standard normal, (B, C, h, w).
         prompt_embeds: e_T, (B, m, d).
         null_embeds: CLIP(""), (m, d).
-        image_latents: e_I, unscaled, (B, C, h, w), for an 8-channel U-Net; None for a 4-channel one.
+        image_latents: e_I, unscaled, (B, C, h, w), for a widened U-Net; None for one that is not.
         generators: one for each row, for schedulers that add noise; others ignore them.
 
     Returns:

@@ -10,7 +10,7 @@ from ..errors import ModelError
 
 
 def widen_unet(unet: Any) -> Any:
-    """Give the U-Net four more input channels for the condition image, in place; an 8-channel U-Net is left as it is.
+    """Double the U-Net's input channels (4) for the condition image, in place; a widened one (8) is left as it is.
 
     The new channels start at zero (InstructPix2Pix, Section 3.2), so that before training the widened U-Net predicts
     exactly what the original one does, whatever the condition.

@@ -9,7 +9,9 @@ import torch
 from PIL import Image
 
 
-def tiny_base(folder: Path, *, prediction_type: str = "epsilon", in_channels: int = 4, seed: int = 0) -> Path:
+def tiny_base(
+    folder: Path, *, prediction_type: str = "epsilon", in_channels: int = 4, latent_channels: int = 4, seed: int = 0
+) -> Path:
     """8×8 latents of 16×16 images; text of 77 tokens, 32 wide. About 60,000 weights."""
     import diffusers
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -23,19 +25,21 @@ def tiny_base(folder: Path, *, prediction_type: str = "epsilon", in_channels: in
         max_position_embeddings=77, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
     unet = diffusers.UNet2DConditionModel(
-        sample_size=8, in_channels=in_channels, out_channels=4, block_out_channels=(8, 16), layers_per_block=1,
+        sample_size=8, in_channels=in_channels, out_channels=latent_channels, block_out_channels=(8, 16),
+        layers_per_block=1, cross_attention_dim=32, attention_head_dim=2, norm_num_groups=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=32, attention_head_dim=2, norm_num_groups=4,
     )  # fmt: skip
     vae = diffusers.AutoencoderKL(
-        sample_size=16, block_out_channels=(8, 8), layers_per_block=1, latent_channels=4, norm_num_groups=4,
-        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2, scaling_factor=0.5,
+        sample_size=16, block_out_channels=(8, 8), layers_per_block=1, latent_channels=latent_channels,
+        norm_num_groups=4, scaling_factor=0.5,
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
     )  # fmt: skip
     scheduler = diffusers.PNDMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1,
         prediction_type=prediction_type,
     )  # fmt: skip
-    kind = diffusers.StableDiffusionPipeline if in_channels == 4 else diffusers.StableDiffusionInstructPix2PixPipeline
+    widened = in_channels != latent_channels
+    kind = diffusers.StableDiffusionInstructPix2PixPipeline if widened else diffusers.StableDiffusionPipeline
     kind(
         vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet, scheduler=scheduler,
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
+import statistics
 import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -14,7 +16,7 @@ from PIL import Image
 from mvc_hf.ending import line_of
 from mvc_hf.errors import DataError
 from mvc_hf.plugins import timm_comparison as timm_trial
-from mvc_hf.plugins.timm_comparison import ARMS, Trial, demo_trial, table
+from mvc_hf.plugins.timm_comparison import ARMS, Trial, demo_trial, paired_difference, table
 
 NAMES = ["dark", "light"]
 QUICK = ("--model", "wrn_28_2", "--model-kwargs", '{"depth": 10, "width": 1}', "--num-classes", "2", "--epochs", "3")
@@ -127,13 +129,23 @@ def test_a_process_that_is_killed_is_one_line(forked, monkeypatch):
 
 
 def test_the_table():
-    shown = table({"real alone": [80.0, 82.0], "combined": [83.0, 83.0], "RSP": [79.55, 80.45]})
+    shown = table({"real alone": [80.0, 82.0], "combined": [83.0, 85.1], "RSP": [79.55, 80.45]})
     assert shown.splitlines() == [
-        "training images        top-1 accuracy, %  difference",
-        "real alone                    81.0 ± 1.4            ",
-        "+ MVC, combined               83.0 ± 0.0        +2.0",
-        "+ MVC, RSP                    80.0 ± 0.6        -1.0",
+        "training images        top-1 accuracy, %   paired difference",
+        "real alone                    81.0 ± 1.4",
+        "+ MVC, combined               84.0 ± 1.5          +3.0 ± 0.6",
+        "+ MVC, RSP                    80.0 ± 0.6          -1.0 ± 7.0",
     ]
+
+
+def test_the_interval_is_that_of_the_differences_seed_by_seed():
+    """Seeds that are good for one arm are good for the other: what they share does not widen the interval."""
+    mean, half = paired_difference([81.0, 85.0, 90.0], [80.0, 84.0, 89.5])
+    assert mean == pytest.approx(5 / 6)
+    assert half == pytest.approx(4.303 * statistics.stdev([1.0, 1.0, 0.5]) / 3**0.5)
+    assert paired_difference([81.0], [80.0]) == (1.0, math.inf)
+    assert paired_difference([1.0, 2.0] * 50, [0.0] * 100)[1] == pytest.approx(1.984 * 0.50252 / 10, rel=1e-3)
+    assert "±" not in table({"real alone": [80.0], "RSP": [81.0]}).splitlines()[2].split("±", 1)[1]
 
 
 def test_the_demos_last_stage(images, tmp_path, monkeypatch):
@@ -143,6 +155,7 @@ def test_the_demos_last_stage(images, tmp_path, monkeypatch):
     demo_trial(tmp_path, images / "real" / "train.parquet", images / "real" / "test.parquet")
     saved = json.loads((tmp_path / "results.json").read_text())
     assert saved["images"] == 3000 and saved["classifier"]["mean"]["combined"] == 81.0
+    assert saved["classifier"]["paired_difference"]["RSP"] == {"mean": 0.0, "interval": [0.0, 0.0]}
     assert set(saved["seconds_of_this_call"]) == {"finetune", "classifier"}
     assert str(tmp_path) not in json.dumps(saved)
     assert {path.name for path in (tmp_path / "real").iterdir()} == {"train.parquet", "test.parquet"}

@@ -133,6 +133,30 @@ def test_saved_pipeline_is_loaded_by_plain_diffusers_and_makes_the_same_image(ti
     assert_same(ours(base, scheduler(), Guidance(7.5, 1.5)), theirs(tmp_path / "saved", scheduler(), 7.5, 1.5))
 
 
+@pytest.mark.parametrize(("channels", "widened"), [(12, 24), (24, 24)])
+def test_latents_of_any_number_of_channels(tmp_path, channels, widened):
+    """Nothing but the autoencoder says how many: from the latents of an image to a pipeline of plain diffusers."""
+    folder = tiny.tiny_base(tmp_path / "base", in_channels=channels, latent_channels=12)
+    base = load_base(str(folder))
+    save_pipeline(base, widen_unet(base.unet), tmp_path / "saved")
+    saved = load_base(str(tmp_path / "saved"))
+    assert saved.unet.config.in_channels == widened
+    mean, _ = saved.encode_images(torch.zeros(1, 3, 16, 16))
+    assert mean.shape == (1, 12, 8, 8)
+    text = torch.randn(1, 77, 32, generator=torch.Generator().manual_seed(0))
+    latents = torch.randn(1, 12, 8, 8, generator=torch.Generator().manual_seed(1))
+    scheduler = make_scheduler("DDIMScheduler", saved.scheduler.config)
+    found = sample(saved.unet, scheduler, latents, text, text[0], mean, Guidance(1.0), num_inference_steps=2)
+    pipeline = diffusers.StableDiffusionInstructPix2PixPipeline.from_pretrained(tmp_path / "saved")
+    pipeline.scheduler = make_scheduler("DDIMScheduler", saved.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    theirs = pipeline(
+        image=torch.full((1, 3, 16, 16), 0.5), latents=latents, prompt_embeds=text, num_inference_steps=2,
+        guidance_scale=1.0, image_guidance_scale=1.0, output_type="latent",
+    ).images  # fmt: skip
+    assert torch.allclose(found, theirs, atol=1e-4)
+
+
 def test_saved_pipeline_has_no_pickle_and_no_local_path(tiny_base, tmp_path):
     base = load_base(str(tiny_base))
     save_pipeline(base, widen_unet(base.unet), tmp_path / "saved")
