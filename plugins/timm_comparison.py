@@ -39,7 +39,7 @@ class Trial:
     Attributes:
         dataset: the real images as timm's --dataset takes them, with the splits train and test.
         synthetic: the synthetic images, as --aug-synthetic takes them.
-        flags: of `small_train` for every arm.
+        flags: of `timm_small_train` for every arm.
         seeds: one run of every arm for each.
     """
 
