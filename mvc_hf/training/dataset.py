@@ -60,17 +60,17 @@ class TrainingSet:
         """The samples of these numbers (B,): number // len(self) is the epoch, each epoch in an order of its own."""
         draws = words(self.recipe.seed, Stream.TRAIN, 0, numbers, 4)
         rows = self.rows[self._positions(numbers)]
-        batch = self._samples(rows, numbers, draws)
+        batch = self.samples(rows, numbers, draws)
         chance = torch.from_numpy(draws[:, 3] / 2.0**64)
         return drop_conditions(batch, self.text.null.float(), chance, self.recipe.conditioning_dropout_prob)
 
     def probe(self, rows: np.ndarray) -> Batch:
-        """The same few noises for the same rows whenever it is asked; nothing is dropped."""
+        """Samples of some images (B,) with always the same noise, at evenly spread levels; nothing is dropped."""
         numbers = FIRST_PROBE + np.arange(len(rows))
         draws = words(self.recipe.seed, Stream.TRAIN, 0, numbers, 4)
         # Evenly spread noise levels instead of random ones: the figure moves with the model, not with the draw.
         draws[:, 0] = ((np.arange(len(rows)) + 0.5) / len(rows) * 2.0**63).astype(np.uint64) << np.uint64(1)
-        return self._samples(rows, numbers, draws)
+        return self.samples(rows, numbers, draws)
 
     @property
     def seen(self) -> np.ndarray:
@@ -92,22 +92,32 @@ class TrainingSet:
             self._last_order = (epoch, np.argsort(keys, kind="stable"))
         return self._last_order[1]
 
-    def _samples(self, rows: np.ndarray, numbers: np.ndarray, draws: np.ndarray) -> Batch:
+    def samples(self, rows: np.ndarray, numbers: np.ndarray, draws: np.ndarray) -> Batch:
+        """What is learnt of some images x, nothing dropped.
+
+        z_0 is a sample of VAE(x), scaled; ε is normal and t uniform; e_I is the mode of VAE(x′), unscaled; e_T is a
+        fresh mix. With `pairing` "self", x′ is x, and e_T is its own caption.
+
+        Args:
+            rows: of x, (B,).
+            numbers: of the samples, (B,): addresses of noise and mixes.
+            draws: (B, 3 or more) random words for t, x′ and the caption.
+        """
         shape = tuple(self.images.moments.shape[2:])
         seed = self.recipe.seed
         noise = torch.from_numpy(normal(seed, Stream.TRAIN_NOISE, EPSILON, numbers, shape))
         posterior = torch.from_numpy(normal(seed, Stream.TRAIN_NOISE, POSTERIOR, numbers, shape))
         own = self.recipe.pairing == "self"
-        condition = rows if own else self._partners(rows, draws[:, 1])
+        condition = rows if own else self.partners(rows, draws[:, 1])
         return Batch(
             latents=self.images.sample(rows, posterior) * self.scaling_factor,
             noise=noise,
             timesteps=torch.from_numpy(below(draws[:, 0], self.num_timesteps)),
             image_latents=self.images.mode(condition),
-            prompt_embeds=self._own_text(rows, draws[:, 2]) if own else self._mixes(rows, numbers),
+            prompt_embeds=self.own_text(rows, draws[:, 2]) if own else self.mixes(rows, numbers),
         )
 
-    def _partners(self, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    def partners(self, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
         """x′: another training image of the class of x; x itself only where it is the only one."""
         partners = np.empty_like(rows)
         for i, (row, draw) in enumerate(zip(rows, draws)):
@@ -116,7 +126,8 @@ class TrainingSet:
             partners[i] = others[below(draw[None], len(others))[0]]
         return partners
 
-    def _mixes(self, rows: np.ndarray, numbers: np.ndarray) -> torch.Tensor:
+    def mixes(self, rows: np.ndarray, numbers: np.ndarray) -> torch.Tensor:
+        """e_T: a fresh mix from the pool of each image's class, (B, m, d); another than any of generating."""
         labels = self.images.labels[rows]
         plans = mixing.plan(
             self.recipe.seed, labels, numbers,
@@ -126,7 +137,7 @@ class TrainingSet:
         )  # fmt: skip
         return mixing.apply(self.text.embeddings, plans).float()
 
-    def _own_text(self, rows: np.ndarray, draws: np.ndarray) -> torch.Tensor:
+    def own_text(self, rows: np.ndarray, draws: np.ndarray) -> torch.Tensor:
         """The image's own caption, unmixed; a caption of its class where it has none of its own."""
         labels = self.images.labels[rows]
         any_of_class = self.pool_start[labels] + below(draws, self.pool_size[labels])

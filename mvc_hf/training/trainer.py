@@ -1,4 +1,4 @@
-"""The training loop: update, look at the loss, save; and again."""
+"""The training loop: update the weights, note the loss, save; and again."""
 
 from __future__ import annotations
 
@@ -167,6 +167,7 @@ class Trainer:
         return loss_of_all, stopped > 0
 
     def _note(self, loss: float) -> None:
+        """Keep the loss of the step. Raises DivergedError where it is not finite, and was not merely skipped."""
         if problem := self.loss_check.problem(loss):
             raise self._diverged(problem)
         self.loss = loss if math.isfinite(loss) else None
@@ -202,6 +203,7 @@ class Trainer:
 
     def _save(self) -> None:
         self.check_sound()
+        # "looks" is what the first checkpoints called it: they can still be gone on from.
         notes = {"looks": vars(self.monitor), "loss": self.loss, "made_from": self.made_from}
         self.state.save(self.checkpoints, self.step, notes, keep=self.recipe.checkpoints_total_limit)
         self.accelerator.wait_for_everyone()
