@@ -53,15 +53,15 @@ class Groups:
         """The group of an image; None where it has none, or where there is no image."""
         return None if row is None or self.codes[row] < 0 else self.names[self.codes[row]]
 
-    def kept_aside(self, members: list[np.ndarray], wanted: np.ndarray, seed: int) -> list[np.ndarray]:
-        """Rows of each class to be kept aside, whole groups of them, in all classes that a group has images of.
+    def holdout(self, members: list[np.ndarray], wanted: np.ndarray, seed: int) -> list[np.ndarray]:
+        """Rows of each class to be held out, whole groups of them, in all classes that a group has images of.
 
         Groups come in a random order that depends on the seed. First those are taken that go into what is wanted of
         each of their classes; then, for classes that got none so, larger ones, as long as half of every class is left.
 
         Args:
             members: rows of each class.
-            wanted: (classes,) how many images of each are to be kept aside; groups with an image of a class of which
+            wanted: (classes,) how many images of each are to be held out; groups with an image of a class of which
                 none is wanted stay.
         """
         rows = np.concatenate(members)

@@ -216,7 +216,7 @@ class _Rehearsal:
         enough = replace(schedule, steps=max(schedule.steps, BATCHES + 2))  # a run may be shorter than its measurement
         run = Trainer(self.recipe, enough, training_set, self.base, accelerator_of(self.recipe), self.folder)
         each = _per_item(self._updates(run))
-        probed = 2 * min(PROBE_IMAGES, kept_aside) * math.ceil(schedule.steps / schedule.look_every)
+        probed = 2 * min(PROBE_IMAGES, kept_aside) * math.ceil(schedule.steps / schedule.validation_steps)
         looks = each.times(FORWARD * probed / schedule.samples)
         self._note_sizes(schedule.steps)
         run.accelerator.unwrap_model(run.unet, keep_fp32_wrapper=False)  # as it will be loaded for generating

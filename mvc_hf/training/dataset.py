@@ -6,9 +6,8 @@ about it is drawn at its own address. So the position in the data needs no state
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,42 +18,25 @@ from ..data.groups import Groups
 from ..diffusion.latent_bank import LatentBank
 from ..diffusion.text_bank import TextBank
 from ..utils.rng import Stream, below, normal, words
+from .holdout import choose_holdout
+from .objective import Batch, drop_conditions
 
-HELD_OUT_K = 1 << 41  # the looks at kept-aside images have numbers that no sample of a run reaches
-KEPT_ASIDE_FROM = 10  # images of a class: smaller ones are too dear
+FIRST_PROBE = 1 << 41  # probes of held-out images have numbers that no sample of a run reaches
 EPSILON, POSTERIOR = 0, 1  # the two noises of a sample
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What one forward pass takes. B samples; latents are scaled, `image_latents` are not.
-
-    Attributes:
-        latents: z_0, (B, C, h, w).
-        noise: ε, (B, C, h, w).
-        timesteps: t, (B,) int64.
-        image_latents: e_I, (B, C, h, w); zero where the image was dropped.
-        prompt_embeds: e_T, (B, m, d); CLIP("") where the text was dropped.
-    """
-
-    latents: torch.Tensor
-    noise: torch.Tensor
-    timesteps: torch.Tensor
-    image_latents: torch.Tensor
-    prompt_embeds: torch.Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        moved = {name: value.to(device, non_blocking=True) for name, value in vars(self).items()}
-        return replace(self, **moved)
-
-
 class TrainingSet:
-    """The images and captions that a run trains on, and those kept aside to see whether it copies.
+    """The images and captions that a run trains on, and the images held out to see whether it copies.
 
     Args:
         scaling_factor: the VAE's, latents to unit variance.
         num_timesteps: of the noise schedule.
-        groups: images that are kept aside together, or not at all.
+        groups: images that are held out together, or not at all.
+
+    Attributes:
+        members: rows of each class that are trained on.
+        rows: all of them, (n,).
+        held_out: rows that are not, (h,).
     """
 
     def __init__(
@@ -65,14 +47,11 @@ class TrainingSet:
         self.scaling_factor, self.num_timesteps = scaling_factor, num_timesteps
         self.pool_start, self.pool_size = text.table.pool_start, text.table.pool_size
         self.own_caption = _own_captions(text, len(images.labels))
-        wanted = [_how_many_aside(len(rows), recipe.holdout_fraction) for rows in images.members]
-        if groups:
-            kept = groups.kept_aside(images.members, np.array(wanted), recipe.seed)
-        else:
-            kept = [_keep_aside(rows, n, recipe.seed, c) for c, (rows, n) in enumerate(zip(images.members, wanted))]
-        self.members = [np.setdiff1d(rows, aside) for rows, aside in zip(images.members, kept)]
+        self._last_order = (-1, np.empty(0, np.int64))
+        held_out = choose_holdout(images.members, recipe.holdout_fraction, recipe.seed, groups)
+        self.members = [np.setdiff1d(rows, out) for rows, out in zip(images.members, held_out)]
         self.rows = np.concatenate(self.members)
-        self.held_out = np.concatenate(kept)
+        self.held_out = np.concatenate(held_out)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -81,16 +60,23 @@ class TrainingSet:
         """The samples of these numbers (B,): number // len(self) is the epoch, each epoch in an order of its own."""
         draws = words(self.recipe.seed, Stream.TRAIN, 0, numbers, 4)
         rows = self.rows[self._positions(numbers)]
-        batch = self._samples(rows, numbers, draws)
-        return self._drop_conditions(batch, draws[:, 3])
+        batch = self.samples(rows, numbers, draws)
+        chance = torch.from_numpy(draws[:, 3] / 2.0**64)
+        return drop_conditions(batch, self.text.null.float(), chance, self.recipe.conditioning_dropout_prob)
 
     def probe(self, rows: np.ndarray) -> Batch:
-        """The same few noises for the same rows whenever it is asked; nothing is dropped."""
-        numbers = HELD_OUT_K + np.arange(len(rows))
+        """Samples of some images (B,) with always the same noise, at evenly spread levels; nothing is dropped."""
+        numbers = FIRST_PROBE + np.arange(len(rows))
         draws = words(self.recipe.seed, Stream.TRAIN, 0, numbers, 4)
         # Evenly spread noise levels instead of random ones: the figure moves with the model, not with the draw.
         draws[:, 0] = ((np.arange(len(rows)) + 0.5) / len(rows) * 2.0**63).astype(np.uint64) << np.uint64(1)
-        return self._samples(rows, numbers, draws)
+        return self.samples(rows, numbers, draws)
+
+    @property
+    def seen(self) -> np.ndarray:
+        """Rows to compare with those held out: as many that are trained on, spread evenly over all of them."""
+        step = max(1, len(self.rows) // max(1, len(self.held_out)))
+        return self.rows[::step][: len(self.held_out)]
 
     def _positions(self, numbers: np.ndarray) -> np.ndarray:
         epochs, positions = np.divmod(numbers, len(self))
@@ -101,27 +87,37 @@ class TrainingSet:
 
     def _order(self, epoch: int) -> np.ndarray:
         """A random order of the epoch's images; the last one is remembered, because batches come in order."""
-        if getattr(self, "_last", (None, None))[0] != epoch:
+        if self._last_order[0] != epoch:
             keys = words(self.recipe.seed, Stream.TRAIN_ORDER, epoch, np.arange(len(self)), 1)[:, 0]
-            self._last = (epoch, np.argsort(keys, kind="stable"))
-        return self._last[1]
+            self._last_order = (epoch, np.argsort(keys, kind="stable"))
+        return self._last_order[1]
 
-    def _samples(self, rows: np.ndarray, numbers: np.ndarray, draws: np.ndarray) -> Batch:
+    def samples(self, rows: np.ndarray, numbers: np.ndarray, draws: np.ndarray) -> Batch:
+        """What is learnt of some images x, nothing dropped.
+
+        z_0 is a sample of VAE(x), scaled; ε is normal and t uniform; e_I is the mode of VAE(x′), unscaled; e_T is a
+        fresh mix. With `pairing` "self", x′ is x, and e_T is its own caption.
+
+        Args:
+            rows: of x, (B,).
+            numbers: of the samples, (B,): addresses of noise and mixes.
+            draws: (B, 3 or more) random words for t, x′ and the caption.
+        """
         shape = tuple(self.images.moments.shape[2:])
         seed = self.recipe.seed
         noise = torch.from_numpy(normal(seed, Stream.TRAIN_NOISE, EPSILON, numbers, shape))
         posterior = torch.from_numpy(normal(seed, Stream.TRAIN_NOISE, POSTERIOR, numbers, shape))
         own = self.recipe.pairing == "self"
-        condition = rows if own else self._partners(rows, draws[:, 1])
+        condition = rows if own else self.partners(rows, draws[:, 1])
         return Batch(
             latents=self.images.sample(rows, posterior) * self.scaling_factor,
             noise=noise,
             timesteps=torch.from_numpy(below(draws[:, 0], self.num_timesteps)),
             image_latents=self.images.mode(condition),
-            prompt_embeds=self._own_text(rows, draws[:, 2]) if own else self._mixes(rows, numbers),
+            prompt_embeds=self.own_text(rows, draws[:, 2]) if own else self.mixes(rows, numbers),
         )
 
-    def _partners(self, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    def partners(self, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
         """x′: another training image of the class of x; x itself only where it is the only one."""
         partners = np.empty_like(rows)
         for i, (row, draw) in enumerate(zip(rows, draws)):
@@ -130,7 +126,8 @@ class TrainingSet:
             partners[i] = others[below(draw[None], len(others))[0]]
         return partners
 
-    def _mixes(self, rows: np.ndarray, numbers: np.ndarray) -> torch.Tensor:
+    def mixes(self, rows: np.ndarray, numbers: np.ndarray) -> torch.Tensor:
+        """e_T: a fresh mix from the pool of each image's class, (B, m, d); another than any of generating."""
         labels = self.images.labels[rows]
         plans = mixing.plan(
             self.recipe.seed, labels, numbers,
@@ -140,24 +137,25 @@ class TrainingSet:
         )  # fmt: skip
         return mixing.apply(self.text.embeddings, plans).float()
 
-    def _own_text(self, rows: np.ndarray, draws: np.ndarray) -> torch.Tensor:
+    def own_text(self, rows: np.ndarray, draws: np.ndarray) -> torch.Tensor:
         """The image's own caption, unmixed; a caption of its class where it has none of its own."""
         labels = self.images.labels[rows]
         any_of_class = self.pool_start[labels] + below(draws, self.pool_size[labels])
         own = self.own_caption[rows]
         return self.text.embeddings[torch.from_numpy(np.where(own >= 0, own, any_of_class))].float()
 
-    def _drop_conditions(self, batch: Batch, draws: np.ndarray) -> Batch:
-        """Drop the text, the image, or both, each with the same probability p: thirds of [0, 3p)."""
-        p = self.recipe.conditioning_dropout_prob
-        chance = draws / 2.0**64
-        no_text = torch.from_numpy(chance < 2 * p)[:, None, None]
-        no_image = torch.from_numpy((chance >= p) & (chance < 3 * p))[:, None, None, None]
-        return replace(
-            batch,
-            prompt_embeds=torch.where(no_text, self.text.null.float(), batch.prompt_embeds),
-            image_latents=batch.image_latents.masked_fill(no_image, 0.0),
-        )
+
+def sample_numbers(
+    steps: Iterable[int], batch_size: int, accumulation: int, process: int, processes: int
+) -> Iterator[np.ndarray]:
+    """The numbers (batch_size,) of each batch of one process of several, `accumulation` batches for each step.
+
+    All processes together take the numbers of a step in order, whatever share of it is whose.
+    """
+    mine = process * batch_size + np.arange(batch_size)
+    for step in steps:
+        for micro in range(accumulation):
+            yield (step * accumulation + micro) * batch_size * processes + mine
 
 
 def prefetched(training_set: TrainingSet, numbers: Iterator[np.ndarray]) -> Iterator[Batch]:
@@ -171,19 +169,6 @@ def prefetched(training_set: TrainingSet, numbers: Iterator[np.ndarray]) -> Iter
             ahead = coming
         if ahead is not None:
             yield ahead.result()
-
-
-def _how_many_aside(images: int, fraction: float) -> int:
-    """At least one image of a class that has ten; none of smaller classes."""
-    return 0 if fraction == 0 or images < KEPT_ASIDE_FROM else max(1, round(fraction * images))
-
-
-def _keep_aside(rows: np.ndarray, count: int, seed: int, label: int) -> np.ndarray:
-    """Random images of a class."""
-    if count == 0:
-        return rows[:0]
-    keys = words(seed, Stream.HOLD_OUT, label, rows, 1)[:, 0]
-    return rows[np.argsort(keys, kind="stable")[:count]]
 
 
 def _own_captions(text: TextBank, rows: int) -> np.ndarray:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from ..captions.sources import MODEL, CaptionSource, captioned
 from ..captions.table import CaptionTable
 from ..captions.token_lengths import say_cuts
 from ..config.fields import FINETUNE
-from ..config.files import differing, fingerprint
+from ..config.files import fingerprint
 from ..config.recipe import Recipe
 from ..data.apart import keep_apart
 from ..data.base import Source
@@ -26,19 +25,19 @@ from ..diffusion.model import StableDiffusion, load_base, precision
 from ..diffusion.saving import save_pipeline
 from ..diffusion.text_bank import TextBank
 from ..diffusion.unet import check_trainable
-from ..errors import ModelError, OutputError, RecipeError
+from ..errors import RecipeError
 from ..hub.metadata import licence_of
-from ..storage.integrity import damaged, described, digests_of, files_of_checkpoint
-from ..storage.layout import CAPTIONS, NOTES
-from ..storage.locks import locked_folder, strangers
-from ..storage.notes import read_json, write_json
+from ..storage.integrity import digests_of, files_of_checkpoint
+from ..storage.layout import CAPTIONS
+from ..storage.locks import locked_folder
 from ..utils.distributed import agreed, on_cpu
 from ..utils.memory import check_room, enough_memory
 from ..utils.progress import is_main_process, say
 from ..utils.text import some
-from .dataset import KEPT_ASIDE_FROM, TrainingSet
+from .dataset import TrainingSet
+from .holdout import HOLDOUT_FROM
 from .lr_schedule import TrainingSchedule
-from .state import newest_state, notes_of, saved_states
+from .output_folder import check_folder, claim, is_finished
 from .trainer import Trainer
 
 
@@ -59,9 +58,20 @@ def finetune(recipe: Recipe, out: str | Path) -> CheckpointMetadata:
         raise RecipeError("no base model: give --base, a Stable Diffusion folder or Hub id")
     out = Path(out)
     keep_apart(recipe.dataset, out)
-    _check_folder(out)
+    check_folder(out)
     with locked_folder(out):
         return _finetuned(recipe, out)
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What a run is made from, opened and encoded."""
+
+    source: Source
+    base: StableDiffusion
+    resolution: int
+    table: CaptionTable
+    training_set: TrainingSet
 
 
 def _finetuned(recipe: Recipe, out: Path) -> CheckpointMetadata:
@@ -71,6 +81,30 @@ def _finetuned(recipe: Recipe, out: Path) -> CheckpointMetadata:
 
 
 def _finetune(recipe: Recipe, out: Path, accelerator: Any) -> CheckpointMetadata:
+    inputs = _prepared(recipe, accelerator)
+    schedule = TrainingSchedule.of(recipe, len(inputs.training_set), accelerator.num_processes)
+    made_from = _made_from(recipe, schedule, inputs)
+    if is_main_process():
+        claim(out, made_from)
+    accelerator.wait_for_everyone()
+    if agreed(is_main_process() and is_finished(out)):
+        say(f"{out} is finished already; nothing to do")
+        return CheckpointMetadata.load(out)
+
+    trainer = Trainer(recipe, schedule, inputs.training_set, inputs.base, accelerator, out, fingerprint(made_from))
+    trainer.train()
+    metadata = _metadata(recipe, schedule, inputs, made_from, trainer.summary())
+    if is_main_process():
+        save_pipeline(inputs.base, trainer.published_unet(), out)
+        inputs.table.save(out / CAPTIONS)
+        metadata = replace(metadata, sha256=digests_of(out, [*files_of_checkpoint(out), CAPTIONS]))
+        metadata.save(out)
+    accelerator.wait_for_everyone()
+    return metadata
+
+
+def _prepared(recipe: Recipe, accelerator: Any) -> _Inputs:
+    """Open data and base, caption and encode: what can be refused is refused before anything is spent on it."""
     source = open_for(recipe)
     groups = Groups.of(source, recipe.group_column) if recipe.group_column else None
     captioner = captioner_of(recipe)
@@ -93,47 +127,11 @@ def _finetune(recipe: Recipe, out: Path, accelerator: Any) -> CheckpointMetadata
         scaling_factor=base.vae.config.scaling_factor, num_timesteps=base.scheduler.config.num_train_timesteps,
         groups=groups,
     )  # fmt: skip
-
     if recipe.holdout_fraction and not len(training_set.held_out):
-        few = max(map(len, images.members)) < KEPT_ASIDE_FROM
-        why = f"no class has {KEPT_ASIDE_FROM} images" if few else "no group is small enough"
+        few = max(map(len, images.members)) < HOLDOUT_FROM
+        why = f"no class has {HOLDOUT_FROM} images" if few else "no group is small enough"
         say(f"{why}: none is kept aside, so nothing will tell when training copies")
-    schedule = TrainingSchedule.of(recipe, len(training_set), accelerator.num_processes)
-    made_from = _made_from(recipe, schedule, source, table, base, resolution)
-    if is_main_process():
-        _claim(out, made_from)
-    accelerator.wait_for_everyone()
-    if agreed(is_main_process() and _is_finished(out)):
-        say(f"{out} is finished already; nothing to do")
-        return CheckpointMetadata.load(out)
-
-    run = Trainer(recipe, schedule, training_set, base, accelerator, out, fingerprint(made_from))
-    run.train()
-    notes = CheckpointMetadata(
-        fingerprint=fingerprint(made_from),
-        recipe=_publishable(recipe, source, table, base, schedule),
-        class_names=images.class_names,
-        source=_described(source),
-        base={
-            "name": base.name,
-            "revision": base.revision,
-            "fingerprint": made_from["base"],
-            **licence_of(base.name, base.revision, "model"),
-        },
-        resolution=resolution,
-        native_size=images.native_size,
-        grey=images.grey,
-        training=run.summary(),
-        versions=versions(),
-        images_of_class=tuple(map(len, images.members)),
-    )
-    if is_main_process():
-        save_pipeline(base, run.published_unet(), out)
-        table.save(out / CAPTIONS)
-        notes = replace(notes, sha256=digests_of(out, [*files_of_checkpoint(out), CAPTIONS]))
-        notes.save(out)
-    accelerator.wait_for_everyone()
-    return notes
+    return _Inputs(source, base, resolution, table, training_set)
 
 
 def check_training_fits(
@@ -168,27 +166,42 @@ def accelerator_of(recipe: Recipe) -> Any:
     )
 
 
-def _made_from(
-    recipe: Recipe,
-    schedule: TrainingSchedule,
-    source: Source,
-    table: CaptionTable,
-    base: StableDiffusion,
-    resolution: int,
-) -> dict[str, Any]:
+def _made_from(recipe: Recipe, schedule: TrainingSchedule, inputs: _Inputs) -> dict[str, Any]:
     """Everything that decides what comes out: data and models by their content, not by where they lie."""
+    source, table = inputs.source, inputs.table
     return {
         **recipe.identity(FINETUNE),
         "dataset": source.fingerprint,
         **({"window": str(source.window)} if source.window else {}),
         "captions": fingerprint({"captions": table.captions, "labels": table.labels.tolist()}),
-        "base": base.fingerprint(),
-        "resolution": resolution,
+        "base": inputs.base.fingerprint(),
+        "resolution": inputs.resolution,
         "max_train_steps": schedule.steps,
         "lr_warmup_steps": schedule.warmup,
-        "validation_steps": schedule.look_every,
+        "validation_steps": schedule.validation_steps,
         "images of an update": schedule.samples,
     }
+
+
+def _metadata(
+    recipe: Recipe, schedule: TrainingSchedule, inputs: _Inputs, made_from: dict[str, Any], summary: dict[str, Any]
+) -> CheckpointMetadata:
+    """What `mvc.json` says of the run."""
+    base, images = inputs.base, inputs.training_set.images
+    named = {"name": base.name, "revision": base.revision, "fingerprint": made_from["base"]}
+    return CheckpointMetadata(
+        fingerprint=fingerprint(made_from),
+        recipe=_publishable(recipe, schedule, inputs),
+        class_names=images.class_names,
+        source=_described(inputs.source),
+        base=named | licence_of(base.name, base.revision, "model"),
+        resolution=inputs.resolution,
+        native_size=images.native_size,
+        grey=images.grey,
+        training=summary,
+        versions=versions(),
+        images_of_class=tuple(map(len, images.members)),
+    )
 
 
 def _described(source: Source) -> dict[str, Any]:
@@ -198,16 +211,14 @@ def _described(source: Source) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _publishable(
-    recipe: Recipe, source: Source, table: CaptionTable, base: StableDiffusion, schedule: TrainingSchedule
-) -> dict[str, Any]:
+def _publishable(recipe: Recipe, schedule: TrainingSchedule, inputs: _Inputs) -> dict[str, Any]:
     """The settings as run, without local paths. A model that wrote the captions is named with its commit."""
-    settings = recipe.to_dict(FINETUNE)
-    made_by = table.origin if recipe.captions == MODEL else {}
+    settings, source = recipe.to_dict(FINETUNE), inputs.source
+    made_by = (inputs.table.origin or {}) if recipe.captions == MODEL else {}
     model = "@".join(filter(None, (made_by.get("model"), made_by.get("revision")))) or None
     captions = Path(recipe.captions).name if recipe.captions.endswith(".parquet") else recipe.captions
     return settings | {
-        "dataset": source.name, "base": base.name, "captions": captions, "caption_model": model,
+        "dataset": source.name, "base": inputs.base.name, "captions": captions, "caption_model": model,
         "max_train_steps": schedule.steps, "window": str(source.window) if source.window else None,
     }  # fmt: skip
 
@@ -221,72 +232,6 @@ def captions_of(recipe: Recipe, captioner: CaptionSource, source: Source) -> Cap
     """The pool of every class; where each image goes with its own caption, no caption may be left out of it."""
     table = captioned(captioner, source)
     return table if recipe.pairing == "self" else table.limited(recipe.max_captions_per_class, recipe.seed)
-
-
-def _check_folder(out: Path) -> None:
-    """Refuse a folder that is not ours, before anything is spent."""
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file: choose a folder")
-    if _marker(out).exists():
-        return
-    # A run that was killed before it had its marker has left nothing but an empty folder for it.
-    if strangers(out, "checkpoints") or strangers(out / "checkpoints", "run.json"):
-        raise OutputError(f"{out} is not empty and was not made by mvc-hf finetune: choose an empty or a new folder")
-
-
-def _marker(out: Path) -> Path:
-    return out / "checkpoints" / "run.json"
-
-
-def _claim(out: Path, made_from: dict[str, Any]) -> None:
-    """Make the folder ours, or find that it is; another recipe's is refused by name of the fields that differ."""
-    marker = _marker(out)
-    try:
-        theirs = read_json(marker, "choose another folder")
-    except FileNotFoundError:
-        theirs = None
-    except OutputError as error:
-        if not _is_known(out, fingerprint(made_from)):
-            raise
-        say(f"{str(error).rpartition(':')[0]}: it is written again")
-        theirs = None
-    if theirs is None:
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        write_json(marker, made_from)
-    elif theirs != made_from:
-        names = differing(made_from, theirs)
-        raise OutputError(f"{out} was made by another recipe; these differ: {names}; choose another folder")
-
-
-def _is_known(out: Path, mine: str) -> bool:
-    """Whether a folder with an unreadable marker is ours all the same: all else in it says so, or there is nothing."""
-    states = saved_states(out / "checkpoints")
-    known = {notes_of(state).get("made_from") for state in states} - {None}
-    if (out / NOTES).exists():
-        with contextlib.suppress(ModelError):
-            known.add(CheckpointMetadata.load(out).fingerprint)
-    return known == {mine} or not (states or strangers(out, "checkpoints", "training_log.csv"))
-
-
-def _is_finished(out: Path) -> bool:
-    """Whether the result is there, as it was made. Where it is damaged it is written again, if it can be.
-
-    Raises:
-        OutputError: it cannot.
-    """
-    if not (out / NOTES).exists():
-        return False
-    try:
-        bad = damaged(out, CheckpointMetadata.load(out).sha256 or {})
-        wrong = described(out, bad) if bad else ""
-    except ModelError:
-        wrong = f"{out / NOTES} cannot be read"
-    if not wrong:
-        return True
-    if newest_state(out / "checkpoints") is None:
-        raise OutputError(f"{wrong}, and no training checkpoint is left to write it again from: choose a new folder")
-    say(f"{wrong}: it is written again from the last training checkpoint")
-    return False
 
 
 def _say_what_is_alone(table: CaptionTable, images: LatentBank, recipe: Recipe) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..storage.notes import atomic_write
 from ..utils.progress import say
-
-COPYING = 1.02  # a kept-aside loss this much above its best says that training has begun to copy
 
 
 class TrainingLog:
@@ -19,7 +18,7 @@ class TrainingLog:
     def __init__(self, path: Path):
         self.path = path
 
-    def write(self, row: dict[str, float]) -> None:
+    def write(self, row: Mapping[str, float | str]) -> None:
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.COLUMNS).writerow(row)
 

@@ -5,8 +5,11 @@ The position in the data, the learning rate and all noise are functions of the s
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +17,85 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ..diffusion.finite import all_finite
 from ..errors import MvcError, OutputError
 from ..storage.integrity import damaged, xxh3
 from ..storage.notes import read_json, write_json
-from ..utils.progress import say
+from ..utils.distributed import agreed
+from ..utils.progress import is_main_process, say
 
 STATE, DAMAGED = "state.json", ".damaged"
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What of a run changes with every update, and is saved and put back.
+
+    Attributes:
+        unet: as it is, in no process's wrapper.
+        ema: diffusers' `EMAModel`, or None.
+        optimizer: torch's.
+        scaler: torch's `GradScaler`, or None.
+    """
+
+    unet: Any
+    ema: Any
+    optimizer: Any
+    scaler: Any
+
+    def weights(self) -> Iterator[torch.Tensor]:
+        """Those that are trained, and their moving average where there is one."""
+        yield from self.unet.parameters()
+        yield from self.ema.shadow_params if self.ema else ()
+
+    def moments(self) -> Iterator[torch.Tensor]:
+        """Those of the optimizer."""
+        for values in self.optimizer.state.values():
+            yield from (value for value in values.values() if isinstance(value, torch.Tensor) and value.ndim)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """With the moving average in the place of the weights, where there is one."""
+        if self.ema is not None:
+            self.ema.store(self.unet.parameters())
+            self.ema.copy_to(self.unet.parameters())
+        try:
+            yield
+        finally:
+            if self.ema is not None:
+                self.ema.restore(self.unet.parameters())
+
+    def save(self, folder: Path, step: int, notes: dict[str, Any], keep: int) -> None:
+        """Save it as it is after `step` updates, in the main process. Arguments as of `save_state`."""
+        if is_main_process():
+            save_state(folder, step, notes=notes, keep=keep, **vars(self))
+
+    def resume(self, folder: Path) -> tuple[int, dict[str, Any]]:
+        """Put back what was saved last; returns its number of steps and its notes: 0 and none where nothing was.
+
+        All processes call it.
+
+        Raises:
+            OutputError: it cannot be read, or its weights are not finite.
+        """
+        state = agreed(newest_state(folder) if is_main_process() else None)
+        if not state:
+            return 0, {}
+        if self.ema is not None:
+            self.ema.to(self.unet.device)
+        found = load_state(state, **vars(self))
+        if not all_finite(self.weights()):
+            raise OutputError(f"the weights in {state} are not finite: remove it to go on from the one before")
+        return found
 
 
 def save_state(
     folder: Path, step: int, *, unet: Any, ema: Any, optimizer: Any, scaler: Any, notes: dict[str, Any], keep: int
 ) -> Path:
-    """Write `folder/step-…`, whole or not at all, then forget all but the last `keep` checkpoints."""
+    """Write `folder/step-…`, whole or not at all, then forget all but the last `keep` checkpoints.
+
+    `notes` are JSON values, and come back as they are.
+    """
     path = folder / f"step-{step:08d}"
     temporary = folder / f".{path.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -129,7 +199,8 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
 
 def _split(state: dict[int, dict[str, Any]]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The optimiser's state as flat tensors "parameter/name", and what is not a tensor."""
-    tensors, settings = {}, {}
+    tensors: dict[str, torch.Tensor] = {}
+    settings: dict[str, Any] = {}
     for index, values in state.items():
         for name, value in values.items():
             if isinstance(value, torch.Tensor):

@@ -32,10 +32,10 @@ def test_no_group_is_on_both_sides(images, wanted, seed):
     labels, codes = np.array(images).T
     members = by_class(labels, 3, np.arange(len(labels)))
     wanted = np.minimum(wanted, [len(rows) // 2 for rows in members])
-    kept = Groups([str(i) for i in range(10)], codes).kept_aside(members, wanted, seed)
-    aside = np.concatenate(kept)
-    rest = np.setdiff1d(np.arange(len(labels)), aside)
-    assert not set(codes[aside][codes[aside] >= 0]) & set(codes[rest])
+    kept = Groups([str(i) for i in range(10)], codes).holdout(members, wanted, seed)
+    held_out = np.concatenate(kept)
+    rest = np.setdiff1d(np.arange(len(labels)), held_out)
+    assert not set(codes[held_out][codes[held_out] >= 0]) & set(codes[rest])
     for rows, mine, most in zip(members, kept, wanted):
         assert set(mine) <= set(rows) and len(mine) <= len(rows) // 2
         assert not len(mine) or most  # none of a class of which none is wanted
@@ -44,19 +44,19 @@ def test_no_group_is_on_both_sides(images, wanted, seed):
 def test_without_groups_as_many_as_wanted():
     labels = np.repeat([0, 1], [40, 60])
     members = by_class(labels, 2, np.arange(100))
-    kept = Groups([], np.full(100, -1)).kept_aside(members, np.array([4, 6]), 0)
+    kept = Groups([], np.full(100, -1)).holdout(members, np.array([4, 6]), 0)
     assert list(map(len, kept)) == [4, 6]
-    other = Groups([], np.full(100, -1)).kept_aside(members, np.array([4, 6]), 1)
+    other = Groups([], np.full(100, -1)).holdout(members, np.array([4, 6]), 1)
     assert [*map(list, kept)] != [*map(list, other)]
 
 
 def test_a_group_larger_than_what_is_wanted_is_taken_where_no_smaller_one_is_there():
     groups = Groups(list("abcd"), np.repeat(np.arange(4), 10))
     members = [np.arange(40)]
-    (kept,) = groups.kept_aside(members, np.array([2]), 0)
+    (kept,) = groups.holdout(members, np.array([2]), 0)
     assert len(kept) == 10 and len(set(groups.codes[kept])) == 1
-    (kept,) = Groups(["a"], np.zeros(40, int)).kept_aside(members, np.array([2]), 0)
-    assert not len(kept)  # all images of a class are never kept aside
+    (kept,) = Groups(["a"], np.zeros(40, int)).holdout(members, np.array([2]), 0)
+    assert not len(kept)  # all images of a class are never held out
 
 
 @pytest.fixture(scope="module")
@@ -83,15 +83,15 @@ def test_groups_of_a_column(scans):
     assert groups.name(95) is None and groups.name(None) is None
 
 
-def test_kept_aside_images_share_no_patient_with_the_others(scans, tiny_base, tmp_path, monkeypatch):
+def test_held_out_images_share_no_patient_with_the_others(scans, tiny_base, tmp_path, monkeypatch):
     made = []
     init = TrainingSet.__init__
     monkeypatch.setattr(TrainingSet, "__init__", lambda self, *a, **k: made.append(self) or init(self, *a, **k))
     settings = {"train_batch_size": 4, "max_train_steps": 1, "holdout_fraction": 0.25, "group_column": "patient"}
     notes = finetune(Recipe(dataset=scans, base=str(tiny_base), **settings), tmp_path / "out")
     patients = np.array(open_dataset(scans).column("patient")[:])
-    aside, rest = set(patients[made[0].held_out]), set(patients[made[0].rows])
-    assert len(made[0].held_out) >= 20 and not (aside & rest) - {None}
+    held_out, rest = set(patients[made[0].held_out]), set(patients[made[0].rows])
+    assert len(made[0].held_out) >= 20 and not (held_out & rest) - {None}
     assert (
         notes.recipe["group_column"] == "patient" == CheckpointMetadata.load(tmp_path / "out").recipe["group_column"]
     )

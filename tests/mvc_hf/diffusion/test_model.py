@@ -16,7 +16,6 @@ from mvc_hf.diffusion.saving import save_pipeline
 from mvc_hf.diffusion.unet import check_trainable, widen_unet
 from mvc_hf.errors import ModelError, RecipeError
 from mvc_hf.hub.ids import is_hub_id
-from mvc_hf.training.objective import training_target
 
 
 @pytest.fixture(scope="module")
@@ -167,17 +166,6 @@ def test_saved_pipeline_has_no_pickle_and_no_local_path(tiny_base, tmp_path):
     index = json.loads((tmp_path / "saved" / "model_index.json").read_text())
     assert index["_class_name"] == "StableDiffusionInstructPix2PixPipeline"
     assert index["scheduler"][1] == "PNDMScheduler"  # the base's own
-
-
-@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
-def test_training_target(kind):
-    scheduler = diffusers.DDPMScheduler(prediction_type=kind)
-    z0, noise = torch.randn(2, 3, 4, 8, 8)
-    t = torch.tensor([0, 400, 999])
-    alpha = scheduler.alphas_cumprod[t].sqrt()[:, None, None, None]
-    sigma = (1 - scheduler.alphas_cumprod[t]).sqrt()[:, None, None, None]
-    expected = noise if kind == "epsilon" else alpha * noise - sigma * z0
-    torch.testing.assert_close(training_target(scheduler, z0, noise, t), expected)
 
 
 def test_a_base_that_predicts_something_else_is_refused():

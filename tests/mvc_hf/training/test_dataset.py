@@ -8,8 +8,7 @@ from mvc_hf.captions.table import CaptionTable
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.diffusion.latent_bank import LatentBank
 from mvc_hf.diffusion.text_bank import TextBank
-from mvc_hf.training import dataset as batches
-from mvc_hf.training.dataset import TrainingSet, prefetched
+from mvc_hf.training.dataset import TrainingSet, _own_captions, prefetched, sample_numbers
 
 CLASSES, IMAGES, CAPTIONS = 3, 20, 5
 
@@ -116,7 +115,7 @@ def test_timesteps_and_noise_have_the_right_distribution():
     assert batch.noise.mean().abs() < 0.02 and abs(batch.noise.std() - 1) < 0.02
 
 
-def test_kept_aside_images_are_never_trained_on():
+def test_held_out_images_are_never_trained_on():
     made = training_set(holdout_fraction=0.1)
     batch = made.batch(np.arange(600))
     held = set(made.held_out.tolist())
@@ -125,7 +124,7 @@ def test_kept_aside_images_are_never_trained_on():
     assert not held & set(source_rows(batch)) and not held & set(batch.image_latents[:, 0, 0, 0].int().tolist())
 
 
-def test_small_classes_keep_nothing_aside():
+def test_nothing_of_small_classes_is_held_out():
     made = training_set(per_class=(9, 20, 3), holdout_fraction=0.5)
     assert (made.images.labels[made.held_out] == 1).all() and len(made.held_out) == 10
 
@@ -150,4 +149,20 @@ def test_prefetching_changes_nothing_and_passes_errors_on():
 def test_an_image_with_several_captions_owns_the_first():
     """The first is the likeliest one of a model that captions; the others are sampled."""
     bank = SimpleNamespace(table=SimpleNamespace(rows=np.array([2, 0, 2, -1, 0])))
-    assert batches._own_captions(bank, 4).tolist() == [1, -1, 0, -1]
+    assert _own_captions(bank, 4).tolist() == [1, -1, 0, -1]
+
+
+def test_images_held_out_are_compared_with_as_many_from_all_over_the_training_set():
+    made = training_set(holdout_fraction=0.1)
+    assert len(made.seen) == len(made.held_out) == 6
+    assert np.array_equal(made.seen, made.rows[::9])
+    assert not len(training_set().seen)
+
+
+@pytest.mark.parametrize(("batch_size", "accumulation", "processes"), [(8, 1, 1), (4, 2, 1), (4, 1, 2), (1, 4, 2)])
+def test_processes_and_accumulation_take_the_same_samples_in_each_update(batch_size, accumulation, processes):
+    mine = [
+        list(sample_numbers(range(3, 6), batch_size, accumulation, process, processes)) for process in range(processes)
+    ]
+    together = np.concatenate([batch for micro in zip(*mine, strict=True) for batch in micro])
+    assert together.tolist() == list(range(24, 48))  # steps 3, 4 and 5, of 8 samples each
