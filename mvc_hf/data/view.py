@@ -41,7 +41,7 @@ class ViewConfig:
 
     @classmethod
     def recorded(cls, settings: dict[str, Any]) -> ViewConfig:
-        """That of a checkpoint, from the settings it was made with; older ones know of none of this."""
+        """That of a checkpoint, from the settings that it was made with."""
         limit, seed = settings.get("max_images_per_class"), settings.get("seed", 0)
         return cls(limit, seed, settings.get("window"), settings.get("fit", "crop"))
 
