@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,36 @@ def test_arrows_go_one_way(path, name):
     for line, target in imported(path, name):
         if target and target[0] not in ("__version__",):
             assert target[0] in allowed, f"{'.'.join(name)}:{line} imports {'.'.join(target)}"
+
+
+NAMED = re.compile(
+    r"\bmvc_hf((?:\.[a-z][a-z_0-9]*)+)\b|\b((?:mvc_hf|plugins|cli|scripts|benchmarks|tests)/[\w/]+\.py)\b"
+)
+FROM_ROOT = re.compile(r"from mvc_hf import (\w+(?:, \w+)*)")
+TEXTS = ("*.md", "docs/*.md", "recipes/*", "setup.py", "mvc_hf/**/*.py", "plugins/*.py", "cli/*.py", "tests/**/*.py",
+         "scripts/*.py", "benchmarks/*.py")  # fmt: skip
+
+
+def _is_there(dotted: str) -> bool:
+    """Whether `.a.b.c` names a module of ours, or something in one."""
+    here = ROOT / "mvc_hf"
+    for i, part in enumerate(dotted[1:].split(".")):
+        here = ROOT / part if i == 0 and part in ("plugins", "cli") else here / part
+        if here.is_dir():
+            continue
+        module = here.with_suffix(".py")
+        if not module.exists():
+            module, attribute = here.parent / "__init__.py", part
+            return re.search(rf"\b{attribute}\b", module.read_text(encoding="utf-8")) is not None
+        return True
+    return True
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=str(p.relative_to(ROOT))) for t in TEXTS for p in ROOT.glob(t)])
+def test_every_module_that_is_named_is_there(path):
+    """In code, comments, documentation and the texts of tests: modules move, and what names them has to follow."""
+    text = path.read_text(encoding="utf-8")
+    imported = [f".{name.strip()}" for names in FROM_ROOT.findall(text) for name in names.split(",")]
+    for dotted, file in [*NAMED.findall(text), *((name, "") for name in imported)]:
+        there = _is_there(dotted) if dotted else (ROOT / file).exists()
+        assert there, f"{path.relative_to(ROOT)} names mvc_hf{dotted}{file}, which is not there"

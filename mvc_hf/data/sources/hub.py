@@ -59,7 +59,7 @@ def open_hub(
     split: str,
     image_column: str | None,
     label_column: str | None,
-    look: ViewConfig | None = None,
+    view: ViewConfig | None = None,
 ) -> HubSource:
     import datasets
 
@@ -67,7 +67,7 @@ def open_hub(
     commit, unreachable = resolve(hub_id, revision)
     some_rows = None
     try:
-        if look and look.max_images_per_class and commit:
+        if view and view.max_images_per_class and commit:
             some_rows = _parquet(hub_id, config, commit, split)
         if some_rows:
             table = some_rows.columns()
@@ -95,8 +95,8 @@ def open_hub(
         known = commit or "commit unknown"
         say(f"the Hub cannot be asked for the commit of {name}: using the local cache, {known} ({unreachable})")
     source = HubSource(table, name, commit, split, image_column, label_column)
-    if some_rows:
-        source._take(look, some_rows, rows)
+    if some_rows and view:
+        source._take(view, some_rows, rows)
     return source
 
 
