@@ -34,7 +34,7 @@ FORMAT = "mvc_hf-1"  # names entries of the cache, too: to be changed where equa
 SETTINGS = (*Recipe().to_dict(GENERATE), "base", "model")  # None, the default, leaves it to the file
 COMMON = tuple(field.name for field in dataclasses.fields(datasets.BuilderConfig))
 
-_Settings = dataclasses.make_dataclass(
+_Settings: Any = dataclasses.make_dataclass(
     "_Settings", [(name, Any, None) for name in SETTINGS], bases=(datasets.BuilderConfig,), eq=False
 )
 _Settings.__module__ = __name__

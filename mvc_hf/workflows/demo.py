@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ LEAVES = ("checkpoint", "synthetic", "contact_sheet.png", "results.json", "real"
 SHOWN = 6  # images of each kind and class on the contact sheet
 
 # Chosen for variety rather than looks: the more guidance, the more the images of a class resemble each other.
-FINETUNING = {
+FINETUNING: dict[str, Any] = {
     "captions": f"column:{CAPTION_COLUMN}",
     "train_batch_size": 32,
     "max_train_steps": 250,
@@ -36,7 +37,7 @@ FINETUNING = {
     "validation_steps": 50,
     "checkpointing_steps": 100,
 }
-GENERATING = {
+GENERATING: dict[str, Any] = {
     "images_per_class": PER_CLASS,
     "guidance_scale": 2.0,
     "num_inference_steps": 10,

@@ -86,11 +86,10 @@ def _push_targets(run: RunRecipe) -> tuple[str | None, str | None]:
         return None, None
     from ..hub.access import check_push
 
-    options = {"private": run.private}
     folder = run.folder.resolve()
-    model = None if run.model else check_push(run.hub_model_id, "model", folder=folder, **options)
+    model = None if run.model else check_push(run.hub_model_id, "model", folder=folder, private=run.private)
     default = folder.with_name(f"{folder.name}-{SYNTHETIC}")
-    return model, check_push(run.hub_dataset_id, "dataset", folder=default, **options)
+    return model, check_push(run.hub_dataset_id, "dataset", folder=default, private=run.private)
 
 
 def _caption(run: RunRecipe) -> str:
