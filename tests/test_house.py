@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import mvc_hf
+
 ROOT = Path(__file__).parents[1]
 EVERYWHERE = {"errors", "utils", "storage"}  # the ground floor: what all may import
 
@@ -37,6 +39,31 @@ MAY_IMPORT["workflows"] = set(MAY_IMPORT)
 LIBRARY = set(MAY_IMPORT)
 MAY_IMPORT["plugins"] = LIBRARY
 MAY_IMPORT["cli"] = LIBRARY | {"plugins"}
+
+
+def table() -> str:
+    """The packages as CONTRIBUTING.md shows them."""
+    rows = ["| package | what it is | imports |", "|---|---|---|"]
+    for name, allowed in MAY_IMPORT.items():
+        if name in ("plugins", "cli"):
+            place, others = ROOT / name, "the library" + (", plugins" if "plugins" in allowed else "")
+        else:
+            place, others = ROOT / "mvc_hf" / name, ", ".join(sorted(allowed - EVERYWHERE)) or "–"
+            others = "all of the library" if allowed >= LIBRARY - {name} else others
+        file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        what = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))).splitlines()[0]
+        rows.append(f"| `{place.relative_to(ROOT)}` | {what.rstrip('.')} | {others} |")
+    return "\n".join(rows)
+
+
+def test_contributing_shows_the_table():
+    assert table() in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), f"it is to be:\n{table()}"
+
+
+def test_every_package_is_in_the_table():
+    packages = {path.parent.name for path in (ROOT / "mvc_hf").glob("*/__init__.py")}
+    files = {path.stem for path in (ROOT / "mvc_hf").glob("*.py")} - {"__init__"}
+    assert packages | files == LIBRARY
 
 
 def modules():
@@ -91,11 +118,7 @@ def _is_there(dotted: str) -> bool:
         here = ROOT / part if i == 0 and part in ("plugins", "cli") else here / part
         if here.is_dir():
             continue
-        module = here.with_suffix(".py")
-        if not module.exists():
-            module, attribute = here.parent / "__init__.py", part
-            return re.search(rf"\b{attribute}\b", module.read_text(encoding="utf-8")) is not None
-        return True
+        return here.with_suffix(".py").exists() or (i == 0 and part in mvc_hf.__all__)
     return True
 
 
