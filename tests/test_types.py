@@ -35,7 +35,7 @@ WRONG = {
     "mvc_hf.replay('made', [3])": 'Argument 2 to "replay"',
     "mvc_hf.open_dataset('photos').labels.upper()": 'has no attribute "upper"',
     "mvc_hf.mixing.plan(0, 1, 'a', pool_start=0, pool_size=9, tokens=1, width=1, coarse=2, fine=8)": 'to "plan"',
-    "mvc_hf.finetuned": 'has no attribute "finetuned"',
+    "mvc_hf.Recipes": 'has no attribute "Recipes"',
 }
 
 

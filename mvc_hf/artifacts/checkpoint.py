@@ -36,8 +36,8 @@ class CheckpointMetadata:
         grey: whether all of them have a single channel.
         training: steps done, and the last losses.
         versions: of this package and the libraries that it stands on.
-        images_of_class: real images of each class that could be read; None in notes of older versions.
-        sha256: of every other file of the checkpoint; None in notes of older versions.
+        images_of_class: real images of each class that could be read; None where that is not on record.
+        sha256: of every other file of the checkpoint; None where that is not on record.
     """
 
     fingerprint: str

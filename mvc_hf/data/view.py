@@ -1,4 +1,4 @@
-"""How a run looks at its images: how many of each class, through which window, and how they become squares.
+"""How a run sees its images: how many of each class, through which window, and how they become squares.
 
 A `ViewConfig` is what the settings say; a `DatasetView` is a source as it is seen then. Row numbers are always those
 of the source as a whole, so that what is recorded means the same whatever part of it a run has seen.

@@ -1,4 +1,4 @@
-"""Notes beside what was made: written whole or not at all, and read with an error that names the way out."""
+"""JSON files beside what was made: written whole or not at all, and read with an error that names the way out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import MvcError, OutputError
 
 Kinds = Mapping[str, type | UnionType | tuple[type, ...]]  # of the values that a note must have
 
-SEAL = "seal"  # the name under which a note holds the digest of its other values; older notes have none
+SEAL = "seal"  # the name under which a note holds the digest of its other values; other programs write none
 
 
 @contextlib.contextmanager

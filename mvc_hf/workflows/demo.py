@@ -88,12 +88,12 @@ def _run(out: Path) -> None:
     times = {}
 
     started = time.monotonic()
-    notes = finetune(Recipe(dataset=real, base=base, **FINETUNING), out / "checkpoint")
+    metadata = finetune(Recipe(dataset=real, base=base, **FINETUNING), out / "checkpoint")
     times["finetune"] = time.monotonic() - started
 
     started = time.monotonic()
     recipe = Recipe(dataset=real, **GENERATING)
-    split = generate(recipe, out / "checkpoint", out / "synthetic")
+    made = generate(recipe, out / "checkpoint", out / "synthetic")
     times["generate"] = time.monotonic() - started
 
     started = time.monotonic()
@@ -102,10 +102,10 @@ def _run(out: Path) -> None:
     times["contact sheet"] = time.monotonic() - started
 
     results = {
-        "finetune": notes.recipe,
-        "training": notes.training,
-        "generate": recipe.to_dict("generate") | {"dataset": notes.source["name"]},
-        "images": split.rows,
+        "finetune": metadata.recipe,
+        "training": metadata.training,
+        "generate": recipe.to_dict("generate") | {"dataset": metadata.source["name"]},
+        "images": made.rows,
         "seconds_of_this_call": {stage: round(seconds, 1) for stage, seconds in times.items()},
     }
     write_json(out / "results.json", results)

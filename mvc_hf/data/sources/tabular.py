@@ -288,8 +288,8 @@ class ParquetSource(TableSource):
             self._rows = rows_of_slice(self._slice, sum(rows))
             refuse_empty_slice(name, split, self._rows, sum(rows))
             if view and view.max_images_per_class:
-                some_rows = PartialParquet(tuple(str(f.absolute()) for f in files))
-                table = some_rows.columns().select(self._rows)
+                partial = PartialParquet(tuple(str(f.absolute()) for f in files))
+                table = partial.columns().select(self._rows)
             else:
                 paths = [glob.escape(str(f.absolute())) for f in files]
                 table = datasets.load_dataset("parquet", data_files={"train": paths}, split=f"train{self._slice}")
@@ -299,7 +299,7 @@ class ParquetSource(TableSource):
             raise unreadable(f"{name} cannot be read, split {split!r}", error) from error
         super().__init__(table, image_column, label_column)
         if view and view.max_images_per_class:
-            self._take(view, some_rows, self._rows)
+            self._take(view, partial, self._rows)
 
     def describe_row(self, row: int) -> str:
         if self._slice:
