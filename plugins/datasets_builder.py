@@ -58,10 +58,8 @@ class MvcConfig(_Settings):
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
         """The name of the entry in the cache. `datasets` would take the arguments; this takes what they come to."""
-        given = {name: getattr(self, name) for name in SETTINGS}
-        self.request = GenerationRequest.of(
-            self._recipe_file(), {name: v for name, v in given.items() if v is not None}
-        )
+        given = {name: value for name in SETTINGS if (value := getattr(self, name)) is not None}
+        self.request = GenerationRequest.of(self._recipe_file(), given)
         key = self.request.key
         if custom_features is not None:
             key = Hasher.hash((key, custom_features))

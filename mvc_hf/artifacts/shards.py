@@ -1,7 +1,7 @@
 """The synthetic data set on the disk: Parquet shards, their manifest, and resuming.
 
-Shard i holds a fixed range of rows. While it is made its rows go to a partial shard beside it, batch by batch; once
-whole it is written under a temporary name, its SHA-256 is recorded, and it is renamed: a shard that is there is finished.
+Shard i holds a fixed range of rows. While it is made its rows go to a partial shard beside it, batch by batch. Once
+whole it is written under a temporary name, its SHA-256 is recorded, and it is renamed: one that is there is finished.
 So a killed run, started again, makes the missing rows and ends with the same data set; and a shard that is no longer
 what was recorded is made again.
 """
