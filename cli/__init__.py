@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
+import io
 import sys
 
 import click
@@ -47,7 +47,7 @@ def group() -> None:
 
 def main() -> None:
     """The entry point: whatever the user can get wrong becomes one line."""
-    with contextlib.suppress(AttributeError):  # a name that the terminal cannot write is no reason to fail at the end
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot write is no reason to fail
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
@@ -63,8 +63,7 @@ def run(arguments: list[str]) -> int:
     try:
         return exit_code(command, stage=arguments[0] if arguments else None)
     except click.UsageError as error:
-        error.message = shortened(one_line(error.message), 500)
-        error.show()
+        click.UsageError(shortened(one_line(error.format_message()), 500), error.ctx).show()
         return 2
     except click.Abort as error:
         if isinstance(error.__cause__, EOFError):  # which click takes for Ctrl-D at a prompt; there are none here

@@ -38,9 +38,9 @@ def command(dataset: str, output: Path, push_to_hub: bool, hub_id: str | None, p
 
     from ..training.finetune import finetune
 
-    notes = finetune(recipe, output)
-    steps, images = notes.training["steps"], notes.training["images"]
-    report(f"{output}: fine-tuned {steps} steps on {images} images of {len(notes.class_names)} classes")
+    metadata = finetune(recipe, output)
+    steps, images = metadata.training["steps"], metadata.training["images"]
+    report(f"{output}: fine-tuned {steps} steps on {images} images of {len(metadata.class_names)} classes")
     if repository:
         from ..publish.push import push
 

@@ -43,8 +43,8 @@ def command(model: str, output: Path, push_to_hub: bool, hub_id: str | None, pri
     from ..publish.push import ShardUploader
 
     with contextlib.ExitStack() as stack:
-        stream = stack.enter_context(ShardUploader(repository, output, private=private)) if repository else None
-        split = generate(recipe, model, output, watch=stream.look if stream else None)
-        report(f"{output}: {split.rows} images of {len(split.class_names)} classes in {split.count} shards")
-        if stream:
-            report(str(stream.finish()))
+        uploader = stack.enter_context(ShardUploader(repository, output, private=private)) if repository else None
+        made = generate(recipe, model, output, watch=uploader.look if uploader else None)
+        report(f"{output}: {made.rows} images of {len(made.class_names)} classes in {made.count} shards")
+        if uploader:
+            report(str(uploader.finish()))

@@ -1,4 +1,4 @@
-"""What the commands share: options, made from the declarations in `mvc_hf.recipe`, and the last line."""
+"""What the commands share: options, made from the declarations in `mvc_hf.config`, and the last line."""
 
 from __future__ import annotations
 

@@ -29,6 +29,17 @@ if TYPE_CHECKING:
     from .publish.push import push as push
     from .training.finetune import finetune as finetune
     from .workflows.pipeline import run as run
+else:  # type checkers would believe that every name is there
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "mixing":
+            return importlib.import_module(".mixing", __name__)
+        value = getattr(importlib.import_module(f".{_HOME.get(name, 'errors')}", __name__), name)
+        globals()[name] = value
+        return value
+
 
 __version__ = "0.1.0"
 
@@ -67,16 +78,6 @@ _HOME = {  # where each public name is defined; errors otherwise
     "replay": "inspection.replay",
     "run": "workflows.pipeline",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "mixing":
-        return importlib.import_module(".mixing", __name__)
-    value = getattr(importlib.import_module(f".{_HOME.get(name, 'errors')}", __name__), name)
-    globals()[name] = value
-    return value
 
 
 def __dir__() -> list[str]:

@@ -86,7 +86,8 @@ def line_of(error: BaseException, stage: str | None = None) -> str | None:
             "smaller batches, or give it more room (docker run --shm-size)"
         )
     if is_disk_full(error):
-        where = f" ({error.filename})" if getattr(error, "filename", None) else ""
+        file = getattr(error, "filename", None)
+        where = f" ({file})" if file else ""
         return f"the disk is full{where}: make room and give the same command again; what is finished is kept"
     if is_memory_error(error):
         less = LESS.get(stage or "", "smaller numbers for batches, sizes and images")

@@ -9,7 +9,7 @@ message, get the message that stands at its end.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from .utils.text import collapsed, one_line
 
@@ -24,7 +24,8 @@ class _Crossing(type):
         if isinstance(text, str) and text.startswith("Caught "):
             name, message = last_error(text) or ("", "")
             if name.rpartition(".")[2] == cls.__name__:
-                return cls.__new__(cls, message)  # not __init__, which may take anything
+                kind = cast("type[MvcError]", cls)
+                return kind.__new__(kind, message)  # not __init__, which may take anything
         return super().__call__(*args, **settings)
 
 

@@ -7,14 +7,19 @@ Notation of the paper: E = {e_1..e_K}, each m×d (m tokens of width d), are the 
 classes' captions lie in one array, each class's pool in a range of its own; every index here is a row of that array.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .errors import DataError, RecipeError
-from .utils.rng import WORDS_PER_BLOCK, Stream, below, words
+from .utils.rng import WORDS_PER_BLOCK, Integers, Stream, below, words
 
 __all__ = ["MixPlans", "apply", "plan", "row_map"]
 
@@ -24,6 +29,7 @@ _BASE_BLOCK, _COARSE_BLOCK, _FINE_BLOCK = 0, 1, 2**32
 
 _COARSE = ("source", "r", "s")
 _FINE = ("source", "w", "u", "v")
+_Mix = tuple[int, Sequence[tuple[int, ...]], Sequence[tuple[int, ...]]]  # base, coarse, fine
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,33 +45,31 @@ class MixPlans:
         fine: int64 (B, Q, 4) of (source, w, u, v): columns [u, v) of row w come from caption source.
     """
 
-    base: np.ndarray
-    coarse: np.ndarray
-    fine: np.ndarray
+    base: NDArray[np.int64]
+    coarse: NDArray[np.int64]
+    fine: NDArray[np.int64]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.base)
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: Any) -> MixPlans:
         """The mixes at a slice, an index or mask array, or one integer, again as MixPlans."""
         if isinstance(rows, (int, np.integer)):
             rows = [range(len(self))[rows]]
         return MixPlans(self.base[rows], self.coarse[rows], self.fine[rows])
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, MixPlans):
             return NotImplemented
         pairs = (self.base, other.base), (self.coarse, other.coarse), (self.fine, other.fine)
         return all(np.array_equal(mine, theirs) for mine, theirs in pairs)
 
-    __hash__ = None
-
-    def mixed(self):
+    def mixed(self) -> NDArray[np.bool_]:
         """bool (B,): whether a mix takes anything from a caption other than its base."""
         sources = np.concatenate([self.coarse[..., 0], self.fine[..., 0]], axis=1)
         return (sources != self.base[:, None]).any(axis=1)
 
-    def record(self, i):
+    def record(self, i: int) -> dict[str, Any]:
         """Mix i as the plain dictionary that the `mix` column of a synthetic data set holds."""
         mix = self[i]
         coarse, fine = (mix.coarse[0], mix.fine[0]) if mix.mixed()[0] else ((), ())
@@ -76,13 +80,13 @@ class MixPlans:
         }
 
     @classmethod
-    def from_records(cls, records):
+    def from_records(cls, records: Iterable[Mapping[str, Any]]) -> MixPlans:
         """The inverse of `record`: dictionaries that all have the same P and Q, or no copies at all.
 
         Raises:
             DataError: a field is missing or not a whole number, or numbers of copies differ.
         """
-        mixes = [_parse(i, record) for i, record in enumerate(records)]
+        mixes: list[_Mix] = [_parse(i, record) for i, record in enumerate(records)]
         p = max((len(coarse) for _, coarse, _ in mixes), default=0)
         q = max((len(fine) for _, _, fine in mixes), default=0)
         for i, (base, coarse, fine) in enumerate(mixes):
@@ -97,7 +101,19 @@ class MixPlans:
         return cls(*(np.array([m[j] for m in mixes], np.int64).reshape(shape) for j, shape in enumerate(shapes)))
 
 
-def plan(seed, label, k, *, pool_start, pool_size, tokens, width, coarse, fine, stream=Stream.MIX):
+def plan(
+    seed: int,
+    label: Integers,
+    k: Integers,
+    *,
+    pool_start: Integers,
+    pool_size: Integers,
+    tokens: int,
+    width: int,
+    coarse: int,
+    fine: int,
+    stream: Stream = Stream.MIX,
+) -> MixPlans:
     """Draw the base caption and all spans of B mixes (every random choice of Algorithm 1).
 
     A plan depends on its own address, pool and (tokens, width) alone: not on the batch it is drawn in, and each of its
@@ -129,7 +145,7 @@ def plan(seed, label, k, *, pool_start, pool_size, tokens, width, coarse, fine, 
     if (pool_size < 1).any():
         raise DataError(f"class {label[pool_size < 1][0]} has no captions to mix; caption it or leave the class out")
 
-    def draw(first_block, copies):
+    def draw(first_block: int, copies: int) -> NDArray[np.uint64]:
         drawn = words(seed, stream, label, k, WORDS_PER_BLOCK * copies, first_block=first_block)
         return np.moveaxis(drawn.reshape(len(label), copies, WORDS_PER_BLOCK), -1, 0)
 
@@ -149,7 +165,7 @@ def plan(seed, label, k, *, pool_start, pool_size, tokens, width, coarse, fine, 
     return MixPlans(base, coarse_copies, fine_copies)
 
 
-def row_map(plans, tokens):
+def row_map(plans: MixPlans, tokens: int) -> NDArray[np.int64]:
     """All P coarse copies as one map: token row t of mix b is row t of caption row_map[b, t]. int64 (B, tokens).
 
     A row belongs to the last copy that covers it. Any span is the union of two of length 2^j (the sparse table of
@@ -170,7 +186,7 @@ def row_map(plans, tokens):
     return np.take_along_axis(sources, latest[0].astype(np.int64), axis=1)
 
 
-def apply(embeddings, plans, *, out=None):
+def apply(embeddings: torch.Tensor, plans: MixPlans, *, out: torch.Tensor | None = None) -> torch.Tensor:
     """Mix embeddings as planned: the prompt embeddings ẽ of Algorithm 1.
 
     Base and coarse copies collapse into one map of rows, so each row is written once whatever P is; fine copies follow
@@ -200,13 +216,13 @@ def apply(embeddings, plans, *, out=None):
     return out
 
 
-def _other(words, own, n):
+def _other(words: NDArray[np.uint64], own: NDArray[np.int64], n: NDArray[np.integer]) -> NDArray[np.int64]:
     """Uniform over [0, n) without own. Where n is 1 there is no such number; the caller replaces what comes out."""
     other = below(words, np.maximum(n - 1, 1))
     return other + (other >= own)
 
 
-def _span(words, n):
+def _span(words: NDArray[np.uint64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Uniform over the n(n+1)/2 non-empty half-open spans in [0, n): int64 arrays (first, end).
 
     Spans are numbered by their end: number j = end(end-1)/2 + first, so end is the largest with end(end-1)/2 <= j.
@@ -218,12 +234,12 @@ def _span(words, n):
     return j - end * (end - 1) // 2, end
 
 
-def _self_copy(base, *span):
+def _self_copy(base: NDArray[np.int64], *span: int) -> NDArray[np.int64]:
     """A copy of every base onto itself, (len(base), 1, 1 + len(span)), to be repeated for all P or Q."""
     return np.stack(np.broadcast_arrays(base, *span), axis=-1)[:, None]
 
 
-def _mix_by_batch(out, embeddings, plans):
+def _mix_by_batch(out: torch.Tensor, embeddings: torch.Tensor, plans: MixPlans) -> None:
     """One gather, then each fine copy for all mixes at once: on an accelerator, few launches are what counts."""
     _, tokens, width = embeddings.shape
     source, target = embeddings.view(-1, width), out.view(-1, width)
@@ -237,7 +253,7 @@ def _mix_by_batch(out, embeddings, plans):
         target.index_copy_(0, first_row + w, chosen)
 
 
-def _mix_by_span(out, embeddings, plans):
+def _mix_by_span(out: torch.Tensor, embeddings: torch.Tensor, plans: MixPlans) -> None:
     """The same as contiguous copies: on a CPU they outrun a gather, which pays for each row, and masks of whole rows.
 
     Rows that lie together in both tensors move together, four stretches a mix for P = 2 and no more than nine for
@@ -259,20 +275,20 @@ def _mix_by_span(out, embeddings, plans):
     _copy(out, embeddings, to + u, to + v, of + u, of + v)
 
 
-def _source_rows(plans, tokens):
+def _source_rows(plans: MixPlans, tokens: int) -> NDArray[np.int64]:
     """Base and coarse copies as the source row of every target row, captions end to end. int64 (B·m,)"""
     return (row_map(plans, tokens) * tokens + np.arange(tokens)).ravel()
 
 
-def _copy(target, source, *edges):
+def _copy(target: torch.Tensor, source: torch.Tensor, *edges: NDArray[np.int64]) -> None:
     """target[a:b] = source[c:d] for every (a, b, c, d) of four arrays in turn, counted in elements of flat tensors."""
     size = target.element_size()
-    target, source = (memoryview(x.view(-1).view(torch.uint8).numpy()) for x in (target, source))  # any dtype as bytes
+    to, of = (memoryview(x.view(-1).view(torch.uint8).numpy()) for x in (target, source))  # any dtype as bytes
     for a, b, c, d in zip(*((edge * size).tolist() for edge in edges)):
-        target[a:b] = source[c:d]
+        to[a:b] = of[c:d]
 
 
-def _check(plans, captions, tokens, width):
+def _check(plans: MixPlans, captions: int, tokens: int, width: int) -> None:
     """Out-of-range indices would read foreign memory on some devices and wrap around silently on others."""
     c, f = plans.coarse, plans.fine
     spans = (c[..., 1], c[..., 2], tokens), (f[..., 1], f[..., 1] + 1, tokens), (f[..., 2], f[..., 3], width)
@@ -284,7 +300,7 @@ def _check(plans, captions, tokens, width):
         )
 
 
-def _parse(i, record):
+def _parse(i: int, record: Mapping[str, Any]) -> _Mix:
     """One record as (base, coarse tuples, fine tuples)."""
     try:
         coarse = [tuple(index(copy[name]) for name in _COARSE) for copy in record["coarse"]]

@@ -34,7 +34,7 @@ FORMAT = "mvc_hf-1"  # names entries of the cache, too: to be changed where equa
 SETTINGS = (*Recipe().to_dict(GENERATE), "base", "model")  # None, the default, leaves it to the file
 COMMON = tuple(field.name for field in dataclasses.fields(datasets.BuilderConfig))
 
-_Settings = dataclasses.make_dataclass(
+_Settings: Any = dataclasses.make_dataclass(
     "_Settings", [(name, Any, None) for name in SETTINGS], bases=(datasets.BuilderConfig,), eq=False
 )
 _Settings.__module__ = __name__
@@ -44,13 +44,13 @@ class MvcConfig(_Settings):
     """A recipe file as `data_files`, and the settings that are given over it.
 
     Attributes:
-        order: what comes of both, once `datasets` has found the file.
+        request: what comes of both, once `datasets` has found the file.
 
     Raises:
         MvcError: a setting is unknown or bad, or the recipe, its checkpoint or its data set are not to be had.
     """
 
-    order: GenerationRequest
+    request: GenerationRequest
 
     def __new__(cls, *arguments: Any, **settings: Any) -> MvcConfig:
         check_known(settings, (*SETTINGS, *COMMON))
@@ -58,9 +58,9 @@ class MvcConfig(_Settings):
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
         """The name of the entry in the cache. `datasets` would take the arguments; this takes what they come to."""
-        given = {name: getattr(self, name) for name in SETTINGS}
-        self.order = GenerationRequest.of(self._recipe_file(), {name: v for name, v in given.items() if v is not None})
-        key = self.order.key
+        given = {name: value for name in SETTINGS if (value := getattr(self, name)) is not None}
+        self.request = GenerationRequest.of(self._recipe_file(), given)
+        key = self.request.key
         if custom_features is not None:
             key = Hasher.hash((key, custom_features))
         return f"{self.name}-{key}"
@@ -89,8 +89,8 @@ class DatasetsBuilder(datasets.GeneratorBasedBuilder):
 
     def _info(self) -> datasets.DatasetInfo:
         about = "Synthetic images made by mixing visual concepts (mvc_hf)."
-        order = self.config.order
-        return datasets.DatasetInfo(description=about, features=features(order.class_names, order.grouped))
+        request = self.config.request
+        return datasets.DatasetInfo(description=about, features=features(request.class_names, request.grouped))
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         (name,) = self.config.data_files
@@ -106,7 +106,7 @@ class DatasetsBuilder(datasets.GeneratorBasedBuilder):
             raise
 
     def _generate_examples(self) -> Iterator[tuple[Any, dict[str, Any]]]:
-        for shard, number, row in self.config.order.rows():
+        for shard, number, row in self.config.request.rows():
             yield _key(shard, number), row
 
 

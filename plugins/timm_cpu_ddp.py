@@ -7,13 +7,12 @@ own script fails at this one place, with or without synthetic images.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import torch
 
 
-def allow_cpu(script: ModuleType) -> None:
+def allow_cpu(script: Any) -> None:
     """Leave the device unnamed where it is a CPU: up to timm 1.0.22 in the script's NativeDDP, later in its tasks."""
     if hasattr(script, "NativeDDP"):
         script.NativeDDP = _wrapped(script.NativeDDP)
@@ -29,7 +28,7 @@ def _wrapped(ddp: Any) -> Any:
     return native_ddp
 
 
-def _task(kind: type) -> type:
+def _task(kind: Any) -> type:
     def prepare_distributed(self: Any, device_ids: Sequence | None = None, **kwargs: Any) -> Any:
         return kind.prepare_distributed(self, device_ids=_named(device_ids), **kwargs)
 

@@ -99,6 +99,7 @@ class WideResNet(nn.Module):
         for module in self.modules():  # BatchNorm's own defaults are the ones we want
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.global_pool: Any  # is made with the classifier
         self.reset_classifier(num_classes, global_pool)
         self.to(device=device, dtype=dtype)
 

@@ -27,6 +27,7 @@ def load_script(path: str | Path) -> ModuleType:
     path = Path(path)
     check_script(path)
     spec = importlib.util.spec_from_file_location(MODULE, path)
+    assert spec is not None and spec.loader is not None  # of a file whose name ends in .py
     module = importlib.util.module_from_spec(spec)
     sys.modules[MODULE] = module  # worker processes that are not forked look for the script's classes here
     try:

@@ -7,6 +7,7 @@ classifier on the CPU needs; for anything else, take timm's own.
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from timm import utils
@@ -35,7 +36,7 @@ parser.add_argument("--smoothing", type=float, default=0.1)
 parser.add_argument("--seed", type=int, default=42)
 
 
-def main():
+def main() -> None:
     args = parser.parse_args()
     device = torch.device("cpu")
     torch.set_num_threads(1)  # several of these run side by side
@@ -79,7 +80,7 @@ def main():
 
 
 @torch.inference_mode()
-def _accuracy(model, loader):
+def _accuracy(model: torch.nn.Module, loader: Any) -> float:
     """Top-1 accuracy, %."""
     model.eval()
     right = [(model(images).argmax(1) == labels).float() for images, labels in loader]

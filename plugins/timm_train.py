@@ -9,18 +9,16 @@ functions that call the original and then do our part: timm itself is not touche
 
 from __future__ import annotations
 
-import argparse
 import functools
 import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from ..augment.mixed_dataset import MixedDataset, make_schedule, mix, mix_datasets
-from ..augment.schedules import RSP_FROM, SCHEDULES
+from ..augment.mixed_dataset import MixedDataset, make_schedule, mix
 from ..augment.targets import check_pictures, largest_label, refuse_iterable
+from ..config.fields import flag
 from ..data.base import Source
 from ..data.loading import open_dataset
 from ..ending import exit_code, line_of
@@ -29,120 +27,17 @@ from ..utils.progress import say
 from ..utils.text import brief, reason
 from .timm_checks import check_classes, check_config, check_flags
 from .timm_cpu_ddp import allow_cpu
+from .timm_flags import add_flags, check_settings
 from .timm_script import TRIED, load_script, where_to_get
 from .timm_two_phase import two_phase_scheduler
 
-__all__ = ["add_flags", "main", "mix_datasets", "train"]
-
-LABEL_MATCHES = ("name", "index")
-
-
-FLAGS: dict[str, dict[str, Any]] = {
-    "--aug-synthetic": {
-        "nargs": "+",
-        "metavar": "DATASET",
-        "help": "synthetic images to train with: Hub id (org/name[:config][@revision]), folder or Parquet",
-    },
-    "--aug-schedule": {
-        "default": "two-phase",
-        "choices": SCHEDULES,
-        "help": "combined: every pass visits real and synthetic images once; two-phase: combined, then real images "
-        "alone at a lower rate; rsp: real images, each replaced by a synthetic one with probability --aug-prob; "
-        "synthetic: no real images (default: two-phase)",
-    },
-    "--aug-prob": {"type": float, "default": 0.8, "metavar": "P", "help": "rsp's probability (default: 0.8)"},
-    "--aug-rsp-from": {
-        "default": "class",
-        "choices": RSP_FROM,
-        "help": "where rsp's image comes from: the same class, any class, or those that were made from the very image "
-        "(default: class)",
-    },
-    "--aug-ratio": {
-        "type": float,
-        "metavar": "X",
-        "help": "at most X synthetic images for each real one (default: all)",
-    },
-    "--aug-epoch": {
-        "default": "real",
-        "metavar": "real|union|N",
-        "help": "samples in an epoch: as many as real images, one pass over both, or N (default: real, the budget of "
-        "training without synthetic images)",
-    },
-    "--aug-phase2-epochs": {
-        "type": int,
-        "metavar": "N",
-        "help": "two-phase: the last N epochs are on real images alone (default: 20%% of the epochs)",
-    },
-    "--aug-phase2-lr-scale": {
-        "type": float,
-        "default": 0.1,
-        "metavar": "F",
-        "help": "two-phase: phase two starts at F times the base rate (default: 0.1)",
-    },
-    "--aug-label-match": {
-        "default": "name",
-        "choices": LABEL_MATCHES,
-        "help": "match the classes of real and synthetic images by name, or by index for sets without names "
-        "(default: name)",
-    },
-    "--aug-follow-symlinks": {
-        "action": "store_true",
-        "help": "read what links in a folder of synthetic images lead to outside of it, too",
-    },
-}
-
-
-def add_flags(parser: argparse.ArgumentParser) -> dict[str, Any]:
-    """Add the flags of synthetic images to a parser, as a group of their own; returns their names and defaults."""
-    group = parser.add_argument_group("Synthetic images (mvc_hf)")
-    actions = [group.add_argument(flag, **declaration) for flag, declaration in FLAGS.items()]
-    return {action.dest: action.default for action in actions}
-
-
-def check_settings(args: Any) -> None:
-    """Normalise and check the settings, wherever they come from: a YAML config bypasses argparse.
-
-    Raises:
-        RecipeError: a value is out of range, or timm flags do not go with synthetic images.
-    """
-    if isinstance(args.aug_synthetic, str):
-        args.aug_synthetic = [args.aug_synthetic]
-    choices = {"aug_schedule": SCHEDULES, "aug_rsp_from": RSP_FROM, "aug_label_match": LABEL_MATCHES}
-    for name, allowed in choices.items():
-        if getattr(args, name) not in allowed:
-            raise RecipeError(f"{_flag(name)} must be one of {', '.join(allowed)}, got {getattr(args, name)!r}")
-    limits = {
-        "aug_prob": (lambda x: 0 <= x <= 1, "from 0 to 1"),
-        "aug_ratio": (lambda x: x > 0, "above 0"),
-        "aug_phase2_epochs": (lambda x: x >= 1, "at least 1"),
-        "aug_phase2_lr_scale": (lambda x: 0 < x < math.inf, "above 0"),
-        "aug_epoch": (lambda x: x in ("real", "union") or int(x) >= 1, "real, union, or a number of at least 1"),
-    }
-    for name, (allowed, words) in limits.items():
-        value = getattr(args, name)
-        try:
-            fine = value is None or allowed(value)
-        except (TypeError, ValueError):
-            fine = False
-        if not fine:
-            raise RecipeError(f"{_flag(name)} must be {words}, got {value!r}")
-    if getattr(args, "use_multi_epochs_loader", False):
-        raise RecipeError(
-            "--use-multi-epochs-loader prepares images of the next epoch before this one ends, so they would be those "
-            "of this epoch's schedule: leave it out; timm's usual loader keeps its workers between epochs too"
-        )
-    if getattr(args, "naflex_loader", False):
-        raise RecipeError("--naflex-loader orders its samples itself and does not go with --aug-synthetic")
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+__all__ = ["main", "train"]
 
 
 class Hook:
     """Our part of one run of the script, from its settings to its schedule of learning rates."""
 
-    def __init__(self, script: ModuleType) -> None:
+    def __init__(self, script: Any) -> None:
         self._script = script
         self._given: Any = None  # all settings
         self._args: Any = None  # the same, where there are synthetic images
@@ -186,7 +81,7 @@ class Hook:
         check_flags(found)
         if not found.aug_synthetic:
             idle = [
-                _flag(name) for name, default in self._defaults.items() if getattr(found, name) not in (default, [])
+                flag(name) for name, default in self._defaults.items() if getattr(found, name) not in (default, [])
             ]
             if idle:
                 raise RecipeError(f"{idle[0]} means nothing without --aug-synthetic DATASET")
@@ -231,7 +126,7 @@ class Hook:
             return real
         refuse_iterable(real)
         settings = self._args
-        self._mixed = mix(
+        mixed = self._mixed = mix(
             real,
             self._sources,
             ratio=math.inf if settings.aug_ratio is None else settings.aug_ratio,
@@ -239,14 +134,14 @@ class Hook:
             label_match=settings.aug_label_match,
             seed=getattr(settings, "seed", 42),
         )
-        self._check_classes(max(largest_label(real), int(self._mixed.synthetic.labels.max())), "training")
+        self._check_classes(max(largest_label(real), int(mixed.synthetic.labels.max())), "training")
         if settings.aug_schedule != "two-phase":  # which needs to know when the run ends
-            self._schedule(None)
+            self._schedule(mixed, None)
         say(
-            f"{len(real)} real and {len(self._mixed.synthetic)} synthetic images, {settings.aug_schedule}, "
-            f"{len(self._mixed)} samples in an epoch"
+            f"{len(real)} real and {len(mixed.synthetic)} synthetic images, {settings.aug_schedule}, "
+            f"{len(mixed)} samples in an epoch"
         )
-        return self._mixed
+        return mixed
 
     def _check_classes(self, largest: int, which: str) -> None:
         """Raises RecipeError: the model has too few classes for the labels, which the first batch would find out."""
@@ -285,7 +180,7 @@ class Hook:
             made = original(optimizer, **kwargs)
             self.begun = True
             return made
-        if not self._loaded:
+        if self._mixed is None or not self._loaded:
             raise HostError(
                 "this train.py has not made its training loader from create_dataset(..., is_training=True) and "
                 f"create_loader(...), which the hook relies on. Tried were those of timm {TRIED}; {where_to_get()}"
@@ -301,15 +196,15 @@ class Hook:
             lr_scale=settings.aug_phase2_lr_scale,
             **kwargs,
         )
-        self._schedule(scheduler.switch)
+        self._schedule(self._mixed, scheduler.switch)
         self.begun = True
         say(f"phase two, real images alone, from epoch {scheduler.switch} of {epochs} (counted from 0)")
         return scheduler, epochs
 
-    def _schedule(self, switch: int | None) -> None:
+    def _schedule(self, mixed: MixedDataset, switch: int | None) -> None:
         settings = self._args
-        self._mixed.schedule = make_schedule(
-            self._mixed,
+        mixed.schedule = make_schedule(
+            mixed,
             settings.aug_schedule,
             prob=settings.aug_prob,
             rsp_from=settings.aug_rsp_from,

@@ -1,1 +1,1 @@
-"""What runs leave on the disk: checkpoints, shards, their manifest."""
+"""What runs leave on the disk: checkpoints, and synthetic data sets as shards with a manifest."""

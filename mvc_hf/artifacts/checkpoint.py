@@ -11,9 +11,9 @@ from ..captions.table import CaptionTable
 from ..errors import ModelError
 from ..storage.integrity import check_checkpoint, way_out
 from ..storage.layout import CAPTIONS, NOTES
-from ..storage.notes import read_json, write_json
+from ..storage.notes import Kinds, read_json, write_json
 
-KINDS = {
+KINDS: Kinds = {
     "fingerprint": str, "recipe": dict, "class_names": list, "source": dict, "base": dict, "resolution": int,
     "native_size": list | None, "grey": bool, "training": dict, "versions": dict, "images_of_class": list | None,
     "sha256": dict | None, "format": int,
@@ -36,8 +36,8 @@ class CheckpointMetadata:
         grey: whether all of them have a single channel.
         training: steps done, and the last losses.
         versions: of this package and the libraries that it stands on.
-        images_of_class: real images of each class that could be read; None in notes of older versions.
-        sha256: of every other file of the checkpoint; None in notes of older versions.
+        images_of_class: real images of each class that could be read; None where that is not on record.
+        sha256: of every other file of the checkpoint; None where that is not on record.
     """
 
     fingerprint: str
@@ -70,7 +70,7 @@ class CheckpointMetadata:
             raise ModelError(
                 f"{folder / NOTES} has format {values['format']}: made by a newer mvc-hf, update this one"
             )
-        known = {name: values.get(name) for name in KINDS}
+        known: dict[str, Any] = {name: values.get(name) for name in KINDS}
         bad = [name for name, kind in KINDS.items() if not isinstance(known[name], kind)]
         bad = bad or [name for name in ("source", "base") if not known[name].keys() >= ORIGIN]
         if bad:

@@ -1,7 +1,7 @@
 """The synthetic data set on the disk: Parquet shards, their manifest, and resuming.
 
-Shard i holds a fixed range of rows. While it is made its rows go to a spool beside it, batch by batch; once whole
-it is written under a temporary name, its SHA-256 is recorded, and it is renamed: a shard that is there is finished.
+Shard i holds a fixed range of rows. While it is made its rows go to a partial shard beside it, batch by batch. Once
+whole it is written under a temporary name, its SHA-256 is recorded, and it is renamed: one that is there is finished.
 So a killed run, started again, makes the missing rows and ends with the same data set; and a shard that is no longer
 what was recorded is made again.
 """
@@ -86,7 +86,7 @@ class PartialShard:
                     waiting = waiting[ROW_GROUP:]
             if len(waiting):
                 file.write_table(waiting)
-        if read != self.rows:  # a spool that broke off under our hands must not become a shard
+        if read != self.rows:  # a partial shard that broke off under our hands must not become a shard
             raise OutputError(f"{self.path} holds {read} of {self.rows} rows: give the same command again")
 
     def _append(self, content: Any) -> None:
@@ -166,7 +166,7 @@ class ShardedDatasetWriter:
 
     @contextmanager
     def writer(self, shard: int) -> Iterator[PartialShard]:
-        """A spool that holds what an earlier, killed run made of the shard and takes the other rows, in order.
+        """A partial shard that holds what an earlier, killed run made of the shard and takes the other rows, in order.
 
         Leaving the block without an error makes the shard appear.
         """
@@ -175,10 +175,10 @@ class ShardedDatasetWriter:
         own = {b"mvc_hf": self.fingerprint.encode(), MADE_FROM: made_from.encode()}
         schema = schema.with_metadata({**(schema.metadata or {}), **own})
         path = self.path(shard)
-        with PartialShard(self._beside(path, "spool"), schema) as spool:
-            yield spool
+        with PartialShard(self._beside(path, "spool"), schema) as partial:
+            yield partial
             with atomic_write(path) as temporary:
-                spool.to_parquet(temporary)
+                partial.to_parquet(temporary)
                 self._record(shard, sha256(temporary))
         self._clear(shard)
 

@@ -1,1 +1,1 @@
-"""Real and synthetic images in one training set."""
+"""Real and synthetic images as one training set, and the schedules by which they take turns."""

@@ -61,8 +61,8 @@ def check_pictures(dataset: Any) -> None:
         return check_pictures(dataset.dataset)
     if isinstance(dataset, SourceImages):
         return dataset.source.check_lacking(0)
-    reader = getattr(dataset, "reader", None)
-    table = getattr(reader, "dataset", None)
+    reader: Any = getattr(dataset, "reader", None)
+    table: Any = getattr(reader, "dataset", None)
     if not hasattr(reader, "image_key") or not hasattr(table, "cache_files"):
         return None
     repository = hub_repository(table)
@@ -190,12 +190,12 @@ def _column(reader: Any) -> np.ndarray:
     if not reader.remap_class:
         return values
     found, where = np.unique(values, return_inverse=True)
-    names = getattr(reader.dataset.features[key], "names", None)
+    names: Any = getattr(reader.dataset.features[key], "names", None)
     numbers = reader.class_to_idx
     mapped = [numbers[v] if v in numbers else numbers[names[v]] for v in found.tolist()]
     return np.asarray(mapped)[where]
 
 
 def _plain(name: Any) -> str:
-    """torchvision names some classes by tuples of synonyms, as `mvc_hf.torchvision_source` does."""
+    """torchvision names some classes by tuples of synonyms, as our own reader of its data sets does."""
     return name if isinstance(name, str) else ", ".join(map(str, name))

@@ -1,1 +1,1 @@
-"""Captions: where they come from, the table that holds them, the models that write them."""
+"""Captions: where they come from, the table that holds them, and the models that write them."""

@@ -1,6 +1,7 @@
 """Models that say what is on a picture: BLIP-2, BLIP, and whatever else transformers loads as image-text-to-text.
 
-A model is found, loaded and asked here; which pictures, how many captions and where they are kept is `captioner.py`.
+A model is found, loaded and asked here; which pictures, how many captions and where they are kept is in
+`model_captioner.py`.
 """
 
 from __future__ import annotations

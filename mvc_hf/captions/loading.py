@@ -9,6 +9,7 @@ from ..errors import DataError, RecipeError
 from .sources import EXISTS, MODEL, CaptionSource, ColumnCaptions, FileCaptions, TemplateCaptions
 
 if TYPE_CHECKING:
+    from ..config.captions import CaptionModelSettings
     from ..config.recipe import Recipe
 
 
@@ -45,11 +46,11 @@ def caption_source(spec: str, *, keep_duplicates: bool = False, recipe: Recipe |
     raise RecipeError(f"unknown captioner {spec!r}; {EXISTS}")
 
 
-def _refuse_settings_of_models(spec: str, recipe: Recipe) -> None:
+def _refuse_settings_of_models(spec: str, settings: CaptionModelSettings) -> None:
     """They would be passed over in silence, and the captions be others than was thought."""
     from ..config.fields import flag
 
     for name, default in (("caption_model", None), ("caption_prompt", ""), ("captions_per_image", 1)):
-        value = getattr(recipe, name)
+        value = getattr(settings, name)
         if value != default:
             raise RecipeError(f"{flag(name)} {value} means nothing to {spec!r}: give --captioner {MODEL}")

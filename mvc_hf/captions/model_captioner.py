@@ -155,7 +155,8 @@ class ModelCaptions:
 
     def _collected(self, source: Source, pieces: Pieces) -> CaptionTable:
         """All pieces as one table, with the class names in front, and a word on what is missing or empty."""
-        labels, captions, rows, broken, empty = [], [], [], {}, 0
+        broken: dict[str, str] = {}
+        labels, captions, rows, empty = [], [], [], 0
         for number in range(pieces.count):
             piece = pieces.read(number)
             if not piece.is_whole():
@@ -177,5 +178,6 @@ class ModelCaptions:
             say(f"skipped {len(broken)} of {len(source.rows)} images that cannot be read: {errors}")
         if empty:
             say(f"{empty} of {len(captions)} captions are empty: the class name stands alone there")
-        options = {"num_classes": len(source.class_names), "keep_duplicates": self.keep_duplicates}
-        return CaptionTable.build(labels, captions, rows, **options).check_every_class(source.class_names, source.used)
+        classes = len(source.class_names)
+        table = CaptionTable.build(labels, captions, rows, num_classes=classes, keep_duplicates=self.keep_duplicates)
+        return table.check_every_class(source.class_names, source.used)

@@ -42,13 +42,13 @@ class Prefetcher:
     def of(self, row: int) -> Any:
         """The picture of a row; the last one may be asked for again. A DataError, returned, where there is none."""
         if self._last[0] != row:
-            self._last = self._next() if self._pool else (next(self._rows), self._prepare(row))
+            self._last = self._next(self._pool) if self._pool else (next(self._rows), self._prepare(row))
             assert self._last[0] == row, "rows are asked for in another order than announced"
         return self._last[1]
 
-    def _next(self) -> tuple[int, Any]:
+    def _next(self, pool: ThreadPoolExecutor) -> tuple[int, Any]:
         while len(self._waiting) < self._limit and (row := next(self._rows, None)) is not None:
-            self._waiting.append((row, self._pool.submit(self._prepare, row)))
+            self._waiting.append((row, pool.submit(self._prepare, row)))
         row, picture = self._waiting.popleft()
         return row, picture.result()
 

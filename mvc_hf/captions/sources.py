@@ -80,8 +80,9 @@ class ColumnCaptions:
                 rows.append(row)
         if empty:
             say(f"{empty} of {len(captions)} captions in {self.name!r} are empty: the class name stands alone there")
-        options = {"num_classes": len(source.class_names), "keep_duplicates": self.keep_duplicates}
-        return CaptionTable.build(labels, captions, rows, **options).check_every_class(source.class_names, source.used)
+        classes = len(source.class_names)
+        table = CaptionTable.build(labels, captions, rows, num_classes=classes, keep_duplicates=self.keep_duplicates)
+        return table.check_every_class(source.class_names, source.used)
 
     def _of_row(self, value: Any, row: int, source: Source) -> Iterable[str]:
         values = value if isinstance(value, list) else [value]

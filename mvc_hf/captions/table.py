@@ -82,23 +82,31 @@ class CaptionTable:
         order = np.lexsort((rows, labels))
         if not keep_duplicates:
             seen: set[tuple[int, str]] = set()
-            keys = [(int(labels[i]), captions[i]) for i in order]
-            fresh = [not (key in seen or seen.add(key)) for key in keys]
+            fresh = []
+            for i in order.tolist():
+                key = int(labels[i]), captions[i]
+                fresh.append(key not in seen)
+                seen.add(key)
             order = order[np.array(fresh, bool)]
-        return cls(labels[order], [captions[i] for i in order], rows[order], num_classes, origin)
+        return cls(labels[order], [captions[i] for i in order.tolist()], rows[order], num_classes, origin)
 
     def __len__(self) -> int:
         return len(self.captions)
 
+    @property
+    def _classes(self) -> int:
+        assert self.num_classes is not None  # once it is built
+        return self.num_classes
+
     @cached_property
     def pool_start(self) -> np.ndarray:
         """(num_classes,) int64: the first row of each class's pool."""
-        return np.searchsorted(self.labels, np.arange(self.num_classes)).astype(np.int64)
+        return np.searchsorted(self.labels, np.arange(self._classes)).astype(np.int64)
 
     @cached_property
     def pool_size(self) -> np.ndarray:
         """(num_classes,) int64: how many captions each class has."""
-        return np.bincount(self.labels, minlength=self.num_classes).astype(np.int64)
+        return np.bincount(self.labels, minlength=self._classes).astype(np.int64)
 
     def limited(self, max_per_class: int = 256, seed: int = 0) -> CaptionTable:
         """At most `max_per_class` captions of each class, in their order.
@@ -113,13 +121,13 @@ class CaptionTable:
             order = np.argsort(drawn, kind="stable")
             kept.append(self.pool_start[label] + np.sort(order[:max_per_class]))
         at = np.concatenate(kept) if kept else np.zeros(0, np.int64)
-        captions = [self.captions[i] for i in at]
+        captions = [self.captions[i] for i in at.tolist()]
         return replace(self, labels=self.labels[at], captions=captions, rows=self.rows[at])
 
     def check_every_class(self, class_names: Sequence[str], used: np.ndarray | None = None) -> CaptionTable:
         """This table; raises DataError naming the classes without a caption, of those that are used."""
         missing = np.bincount(self.labels, minlength=len(class_names)) == 0
-        without = [class_names[y] for y in np.flatnonzero(missing if used is None else missing & used)]
+        without = [class_names[y] for y in np.flatnonzero(missing if used is None else missing & used).tolist()]
         if without:
             raise DataError(
                 f"{len(without)} of {len(class_names)} classes have no caption: {some(without)}; every class needs at "
@@ -191,12 +199,14 @@ class CaptionTable:
         if class_names is not None:
             captions = [with_prefix(class_names[y], caption) for y, caption in zip(labels, captions)]
         rows = _rows(table["row"], name) if "row" in table.column_names else [-1] * len(labels)
-        options = {
-            "num_classes": None if class_names is None else len(class_names),
-            "keep_duplicates": keep_duplicates,
-            "origin": _origin(table.schema.metadata),
-        }
-        return cls.build(labels, captions, rows, **options)
+        return cls.build(
+            labels,
+            captions,
+            rows,
+            num_classes=None if class_names is None else len(class_names),
+            keep_duplicates=keep_duplicates,
+            origin=_origin(table.schema.metadata),
+        )
 
 
 def already_written(path: Path, origin: dict[str, Any]) -> bool:

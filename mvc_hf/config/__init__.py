@@ -1,1 +1,1 @@
-"""The settings of a run: declared once, checked when built, to a file and back."""
+"""The settings of a run, a class for each stage: declared once, checked when built, kept in files."""

@@ -1,4 +1,7 @@
-"""A setting: its default, its help, its limits; declared once, for files and the command line."""
+"""A setting, declared once: its default, its help, its limits and the stages that take it.
+
+A stage's settings are a frozen dataclass of such fields that inherits from `Settings`, which checks them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import difflib
 import math
 import re
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import RecipeError
@@ -17,6 +21,7 @@ CAPTION, FINETUNE, GENERATE = "caption", "finetune", "generate"
 BOTH = (FINETUNE, GENERATE)
 CAPTIONED = (CAPTION, FINETUNE)
 ALL = (CAPTION, FINETUNE, GENERATE)
+MOST_AT_A_TIME = 8192  # images of a batch
 LARGEST = 10**9  # of whole numbers without a limit of their own: their products fit into 64 bits
 
 
@@ -24,25 +29,43 @@ def setting(
     default: Any,
     help: str,
     *,
-    on: tuple[str, ...] = (FINETUNE,),
+    on: tuple[str, ...],
     minimum: float | None = None,
     above: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] | None = None,
     identity: bool = True,
-    later: bool = False,
     alias: str | None = None,
 ) -> Any:
-    """One setting. `identity` says whether it changes what comes out, or only how fast and where it is computed.
+    """One setting.
 
     Numbers are finite, and whole ones that have no `maximum` at most `LARGEST`.
 
-    `later` is for settings that came after the first data sets were made: at its default such a one is no part of the
-    identity, so that what older versions made stays the same. `alias` is another flag for it on the command line.
+    Args:
+        on: the stages that take it.
+        identity: whether it changes what comes out, or only how fast and where it is computed.
+        alias: another flag for it on the command line.
     """
     limits = {"minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
-    metadata = {"help": help, "on": on, "identity": identity, "later": later, "alias": alias, **limits}
+    metadata = {"help": help, "on": on, "identity": identity, "alias": alias, **limits}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the settings of every stage have in common: they are within their limits, or they are not built.
+
+    Raises:
+        RecipeError: a value is of another type or out of its limits; the message names it, the limit and the flag.
+    """
+
+    def __post_init__(self) -> None:
+        kinds = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = converted(field.name, getattr(self, field.name), kinds[field.name])
+            object.__setattr__(self, field.name, value)
+            if value is not None:
+                check_limits(field.name, value, field.metadata)
 
 
 def check_known(names: Iterable[Any], known: Sequence[str]) -> None:
@@ -76,13 +99,13 @@ def converted(name: str, value: Any, kind: Any) -> Any:
         try:
             return float(value)
         except OverflowError:
-            return math.inf  # which is over every limit
+            raise RecipeError(f"{flag(name)} is {brief(value)}; it must be a finite number") from None
     if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
         return value
     raise RecipeError(f"{flag(name)} takes a value of type {wanted.__name__}, not {brief(value)}")
 
 
-def check_limits(name: str, value: Any, limits: dict[str, Any]) -> None:
+def check_limits(name: str, value: Any, limits: Mapping[str, Any]) -> None:
     if limits["choices"] and value not in limits["choices"]:
         raise RecipeError(f"{flag(name)} is {brief(value)}; choose one of {', '.join(limits['choices'])}")
     if isinstance(value, float) and value != value:

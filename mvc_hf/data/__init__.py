@@ -1,1 +1,1 @@
-"""Labelled image sets as people have them, seen as one interface."""
+"""Labelled image sets of every kind, behind one interface."""

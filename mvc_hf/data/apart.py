@@ -16,7 +16,7 @@ def keep_apart(dataset: str, *outputs: str | Path) -> None:
     """Look before anything is spent.
 
     Args:
-        dataset: as `open_source` takes it; "" for none. What is not on this machine is in nobody's way.
+        dataset: as `open_dataset` takes it; "" for none. What is not on this machine is in nobody's way.
         outputs: folders or files that are to be written, which need not be there.
 
     Raises:

@@ -184,4 +184,6 @@ def _from_lab(image: Image.Image) -> Image.Image:
     from PIL import ImageCms
 
     lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+    seen = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+    assert seen is not None  # as it would be if the picture itself were changed
+    return seen

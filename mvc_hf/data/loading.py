@@ -28,7 +28,7 @@ def open_dataset(
     image_column: str | None = None,
     label_column: str | None = None,
     every_class: bool = True,
-    look: ViewConfig | None = None,
+    view: ViewConfig | None = None,
     follow_symlinks: bool = False,
 ) -> Source:
     """Open a labelled image set.
@@ -40,33 +40,38 @@ def open_dataset(
             whatever the split.
         image_column, label_column: needed only where several columns fit.
         every_class: refuse a folder with a class that has no image, and say of which classes other sets have none.
-        look: how many images of each class are to be used, and how they are seen.
+        view: how many images of each class are to be used, and how they are seen.
         follow_symlinks: read what links in a folder lead to outside of it, too; see `links`.
 
     Raises:
         DataError: it does not exist, cannot be read, or is not a labelled image set.
     """
-    if look:
-        look.check()
+    if view:
+        view.check()
     columns = {"image_column": image_column, "label_column": label_column}
-    source = _open(os.fspath(dataset), look, follow_symlinks, split=split, **columns)
+    source = _open(os.fspath(dataset), view, follow_symlinks, split=split, **columns)
     source.check(every_class)
-    return look.at(source) if look else source
+    return view.at(source) if view else source
 
 
 def open_for(recipe: Recipe) -> Source:
     """The labelled image set of a recipe, as the recipe wants it seen. Raises as `open_dataset`."""
     from .view import ViewConfig
 
-    columns = {"image_column": recipe.image_column, "label_column": recipe.label_column}
-    links = {"follow_symlinks": recipe.follow_symlinks}
-    source = open_dataset(recipe.dataset, split=recipe.split, look=ViewConfig.of(recipe), **columns, **links)
+    source = open_dataset(
+        recipe.dataset,
+        split=recipe.split,
+        image_column=recipe.image_column,
+        label_column=recipe.label_column,
+        view=ViewConfig.of(recipe),
+        follow_symlinks=recipe.follow_symlinks,
+    )
     source.check_lacking(recipe.max_broken)
     return source
 
 
-def _open(dataset: str, look: ViewConfig | None, follow_symlinks: bool, **options: Any) -> Source:
-    """`look` is for those that can leave alone what is not looked at."""
+def _open(dataset: str, view: ViewConfig | None, follow_symlinks: bool, **options: Any) -> Source:
+    """`view` is for those that can leave alone what is not used."""
     from ..storage.manifest import check_data_set
     from .sources.folder import open_folder
     from .sources.hub import open_hub
@@ -79,17 +84,17 @@ def _open(dataset: str, look: ViewConfig | None, follow_symlinks: bool, **option
         return TorchvisionSource(dataset, options["split"])
     if os.path.isdir(path):
         check_data_set(Path(path))
-        return open_folder(Path(path), look=look, follow_symlinks=follow_symlinks, **options)
+        return open_folder(Path(path), view=view, follow_symlinks=follow_symlinks, **options)
     if os.path.exists(path):
         if not path.endswith(".parquet"):
             how = "write it with datasets' to_parquet" if path.endswith(".arrow") else "convert it to one of these"
             raise DataError(f"{dataset!r} is neither a folder nor a .parquet file: {how}")
-        return ParquetSource([Path(path)], os.path.basename(path), look=look, **options)
+        return ParquetSource([Path(path)], os.path.basename(path), view=view, **options)
     if glob.has_magic(path):
         files = [Path(p) for p in sorted(glob.glob(path, recursive=True)) if p.endswith(".parquet")]
         if not files:
             raise DataError(f"no .parquet file matches {dataset!r}")
-        return ParquetSource(files, os.path.basename(path), look=look, **options)
+        return ParquetSource(files, os.path.basename(path), view=view, **options)
     hub = HUB_ID.fullmatch(dataset)
     bare = re.split("[:@]", dataset)[0]
     if bare.startswith(("/", ".", "~")) or bare.endswith(".parquet") or bare.count("/") > 1:
@@ -100,4 +105,4 @@ def _open(dataset: str, look: ViewConfig | None, follow_symlinks: bool, **option
             "nor torchvision:NAME"
         )
     rest = {part[0]: part[1:] for part in re.findall("[:@][^:@]+", hub["rest"])}
-    return open_hub(hub["id"], rest.get(":"), rest.get("@"), look=look, **options)
+    return open_hub(hub["id"], rest.get(":"), rest.get("@"), view=view, **options)

@@ -1,4 +1,4 @@
-"""How a run looks at its images: how many of each class, through which window, and how they become squares.
+"""How a run sees its images: how many of each class, through which window, and how they become squares.
 
 A `ViewConfig` is what the settings say; a `DatasetView` is a source as it is seen then. Row numbers are always those
 of the source as a whole, so that what is recorded means the same whatever part of it a run has seen.
@@ -41,7 +41,7 @@ class ViewConfig:
 
     @classmethod
     def recorded(cls, settings: dict[str, Any]) -> ViewConfig:
-        """That of a checkpoint, from the settings it was made with; older ones know of none of this."""
+        """That of a checkpoint, from the settings that it was made with."""
         limit, seed = settings.get("max_images_per_class"), settings.get("seed", 0)
         return cls(limit, seed, settings.get("window"), settings.get("fit", "crop"))
 

@@ -1,1 +1,1 @@
-"""The diffusion model: loading, widening, guiding, sampling, saving; and what its encoders gave, kept."""
+"""The diffusion model: loading, widening, sampling and saving it, and banks of what its encoders gave."""

@@ -81,7 +81,7 @@ class LatentBank:
                         out[[at + i for i in good]] = moments.half().cpu().numpy()
 
         array, notes = encoded_once("latents", made_from, shape, encode, seen)
-        seen = ImageSummary(max_broken, **notes)
+        seen.restore(notes)
         seen.check(len(wanted))
         labels = np.full(len(source), -1)
         labels[wanted] = source.labels[wanted]
@@ -97,7 +97,7 @@ class LatentBank:
             as_tensor(array),
             labels,
             tuple(source.class_names),
-            tuple(sizes[0]) if len(sizes) == 1 else None,
+            (sizes[0][0], sizes[0][1]) if len(sizes) == 1 else None,
             seen.grey,
             wanted if len(wanted) < len(source) else None,
         )
@@ -162,11 +162,11 @@ def _try_image(source: Source, row: int, resolution: int) -> _Picture:
 class ImageSummary:
     """What was learnt of the images while they were read; kept beside the latents. Seeing one again adds nothing."""
 
-    def __init__(self, max_broken: int, broken: dict | None = None, sizes: list | None = None, grey: bool = True):
+    def __init__(self, max_broken: int) -> None:
         self.max_broken = max_broken
-        self.broken: dict[int, str] = {int(row): error for row, error in (broken or {}).items()}
-        self.sizes: list[list[int]] = sizes or []
-        self.grey = grey
+        self.broken: dict[int, str] = {}
+        self.sizes: list[list[int]] = []
+        self.grey = True
 
     def note(self, row: int, picture: _Picture) -> None:
         if picture.pixels is None:
@@ -191,7 +191,9 @@ class ImageSummary:
         return {"broken": self.broken, "sizes": self.sizes, "grey": self.grey}
 
     def restore(self, notes: dict[str, Any]) -> None:
-        self.__init__(self.max_broken, **notes)
+        """Go on from what `notes` told: through JSON, which has no numbers for keys."""
+        self.broken = {int(row): error for row, error in notes["broken"].items()}
+        self.sizes, self.grey = notes["sizes"], notes["grey"]
 
 
 def as_tensor(array: np.ndarray) -> torch.Tensor:

@@ -50,7 +50,7 @@ class OnDemandTextBank:
 
     def let_go(self) -> None:
         """Everything is encoded: the model may make room for another one."""
-        self.base = None
+        del self.base
 
     def _encode(self, texts: list[str]) -> list[torch.Tensor]:
         parts = (texts[i : i + TEXT_BATCH] for i in range(0, len(texts), TEXT_BATCH))
@@ -104,7 +104,7 @@ class OnDemandLatentBank:
 
     def let_go(self) -> None:
         """Everything is encoded: the model may make room for another one."""
-        self.base = None
+        del self.base
 
     def _error(self, row: int) -> str:
         try:

@@ -66,7 +66,7 @@ def source_of(recipe: Recipe, notes: CheckpointMetadata) -> Any:
     dataset, known = dataset_of(recipe, notes), notes.source
     columns = {name: getattr(recipe, name) or notes.recipe.get(name) for name in ("image_column", "label_column")}
     look, links = ViewConfig.recorded(notes.recipe), {"follow_symlinks": recipe.follow_symlinks}
-    source = open_dataset(dataset, split=recipe.split, look=look, **columns, **links)
+    source = open_dataset(dataset, split=recipe.split, view=look, **columns, **links)
     source.check_lacking(recipe.max_broken)
     theirs, ours = (list(map(normal, names)) for names in (source.class_names, notes.class_names))
     if theirs != ours:

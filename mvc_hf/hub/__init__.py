@@ -1,1 +1,1 @@
-"""The Hub's clients, made patient: access, download, upload, metadata."""
+"""The Hub's clients, made patient: access, download, upload, and which errors pass."""

@@ -1,1 +1,1 @@
-"""Looking before and after: cost, previews, one row again."""
+"""Before and after a run: what it will cost, a preview, and one row made again."""

@@ -1,1 +1,1 @@
-"""Cards, and what of a folder is published."""
+"""Publishing: which files of a folder go up, and the cards that describe them."""

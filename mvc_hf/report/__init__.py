@@ -1,1 +1,1 @@
-"""Looking at what came out."""
+"""Pictures for people to look at: contact sheets, text on them, and how a terminal shows them."""

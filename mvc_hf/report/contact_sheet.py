@@ -1,4 +1,4 @@
-"""Looking at what came out: contact sheets."""
+"""Contact sheets: images of each class side by side, one column for each kind."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ OTHERS = (
     "msyh.ttc", "YuGothM.ttc", "msgothic.ttc", "malgun.ttf", "AppleSDGothicNeo.ttc", "NotoSansArabic-Regular.ttf",
     "NotoSansHebrew-Regular.ttf", "NotoSansDevanagari-Regular.ttf", "NotoSansThai-Regular.ttf", "Nirmala.ttf",
 )  # fmt: skip
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont  # the latter where Pillow is built without FreeType
 LIKE = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ı": "i", "Æ": "AE", "Ø": "O", "Ł": "L"}
 LIKE |= {
     "‘": "'",
@@ -39,12 +40,12 @@ NO_LETTER = "\U0010ffff"  # in no font: draws what a font draws for letters that
 
 
 @functools.lru_cache(maxsize=64)
-def font(size: int, name: str | None = None) -> ImageFont.FreeTypeFont:
+def font(size: int, name: str | None = None) -> Font:
     """Pillow's own font, or another one of this machine."""
     return ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
 
 
-def set_in(text: str, size: int) -> tuple[str, ImageFont.FreeTypeFont]:
+def set_in(text: str, size: int) -> tuple[str, Font]:
     """The text on one line as it can be drawn, and the font that has its letters."""
     text = collapsed("".join(c if c.isprintable() else " " for c in text))
     for name in (None, *OTHERS):
@@ -77,10 +78,10 @@ def wrapped(text: str, size: int, width: int, lines: int) -> list[str]:
     return done
 
 
-def _fitting(text: str, used: ImageFont.FreeTypeFont, width: int, end: str = "") -> int:
+def _fitting(text: str, used: Font, width: int, end: str = "") -> int:
     """How many of a text's letters fit before an end."""
     numbers = range(1, min(len(text), width) + 1)
-    return bisect.bisect_right(numbers, width, key=lambda number: used.getlength(text[:number] + end))
+    return bisect.bisect_right(numbers, float(width), key=lambda number: used.getlength(text[:number] + end))
 
 
 @functools.cache

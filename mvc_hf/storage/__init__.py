@@ -1,1 +1,1 @@
-"""What lies on the disk, whatever is in it: names, files, notes, locks, and whether they are as they were written."""
+"""Files: written whole, locked while somebody works on them, and checked against what was recorded of them."""

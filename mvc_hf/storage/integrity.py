@@ -110,7 +110,7 @@ def _note_of(path: Path) -> Path:
 
 
 def files_of_checkpoint(folder: Path) -> list[str]:
-    """The names of the files that make a checkpoint what it is, without its notes."""
+    """The names of the files that make a checkpoint what it is, without its `mvc.json`."""
     parts = [path for component in COMPONENTS for path in (folder / component).glob("*") if path.suffix in PARTS]
     return sorted(path.relative_to(folder).as_posix() for path in (*parts, folder / "model_index.json"))
 
@@ -119,7 +119,7 @@ def recorded_of_checkpoint(folder: Path) -> dict[str, str]:
     """SHA-256 of each file of a checkpoint; empty for a model that has no record of them.
 
     Raises:
-        ModelError: its notes cannot be read.
+        ModelError: its `mvc.json` cannot be read.
     """
     try:
         found = read_json(folder / NOTES, way_out(folder, NOTES), error=ModelError).get("sha256")

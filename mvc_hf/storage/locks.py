@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -23,7 +24,8 @@ LOCK, HOLDER = ".{}.lock", ".{}.holder.json"
 FOLDER = "mvc-hf"  # in the place of a file's name, for a whole folder
 PATIENCE = 5.0  # seconds in which a command that is just ending, or being killed, may let go
 # Some file systems have no locks. Newer filelocks then lock by a file's existence, which outlives a killed process.
-_NO_OTHER_KIND = {"fallback_to_soft": False} if "fallback_to_soft" in inspect.signature(FileLock).parameters else {}
+_CAN_FALL_BACK = "fallback_to_soft" in inspect.signature(FileLock).parameters
+_NO_OTHER_KIND: dict[str, Any] = {"fallback_to_soft": False} if _CAN_FALL_BACK else {}
 
 
 def locked_folder(folder: Path) -> contextlib.AbstractContextManager[None]:

@@ -8,9 +8,9 @@ from typing import Any
 from ..errors import OutputError
 from .integrity import check_folder, seen_to_by_another
 from .layout import MANIFEST
-from .notes import read_json
+from .notes import Kinds, read_json
 
-KINDS = {
+KINDS: Kinds = {
     "format": int, "fingerprint": str, "made_from": dict, "provenance": dict | None, "rows": int, "shard_size": int,
     "class_names": list, "images_of_class": list | None, "complete": bool,
 }  # fmt: skip

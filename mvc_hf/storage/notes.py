@@ -1,4 +1,4 @@
-"""Notes beside what was made: written whole or not at all, and read with an error that names the way out."""
+"""JSON files beside what was made: written whole or not at all, and read with an error that names the way out."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from ..errors import MvcError, OutputError
 
-Kinds = Mapping[str, type | tuple[type, ...]]  # of the values that a note must have
+Kinds = Mapping[str, type | UnionType | tuple[type, ...]]  # of the values that a note must have
 
-SEAL = "seal"  # the name under which a note holds the digest of its other values; older notes have none
+SEAL = "seal"  # the name under which a note holds the digest of its other values; other programs write none
 
 
 @contextlib.contextmanager
@@ -50,8 +51,8 @@ def _to_the_disk(path: Path) -> None:
 
 def write_json(path: Path, values: Mapping[str, Any], *, indent: int | None = 2, **options: bool) -> None:
     """Write a note, under a seal by which a change can be seen. Options as of `atomic_write`."""
-    values = json.loads(json.dumps(values, allow_nan=False))  # as they will be read
-    text = json.dumps({**values, SEAL: _seal(values)}, indent=indent, ensure_ascii=False) + "\n"
+    as_read = json.loads(json.dumps(values, allow_nan=False))
+    text = json.dumps({**as_read, SEAL: _seal(as_read)}, indent=indent, ensure_ascii=False) + "\n"
     with atomic_write(path, **options) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -1,1 +1,1 @@
-"""Fine-tuning (Eq. 1–4)."""
+"""Fine-tuning (Eq. 1–4): batches, objective, the loop, and how it resumes."""

@@ -1,1 +1,1 @@
-"""What every package may lean on: random numbers at an address, text, progress, processes, memory."""
+"""What every package may use: random numbers at an address, text, progress, processes, memory."""

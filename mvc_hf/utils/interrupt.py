@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 from .progress import say
+
+Handler = Callable[[int, FrameType | None], Any] | int | None  # as Python keeps it for a signal
 
 
 class Interruption:
@@ -15,9 +19,9 @@ class Interruption:
     Outside the main thread, where Python allows no signal handlers, it never requests anything.
     """
 
-    def __init__(self, what: str):
+    def __init__(self, what: str) -> None:
         self.what, self.requested = what, False
-        self._previous: dict[int, object] = {}
+        self._previous: dict[int, Handler] = {}
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():

@@ -9,13 +9,19 @@ bijection of 256-bit counters. Seed and stream are the key, and block, k and lab
 addresses can neither collide nor overlap, and nothing needs hashing.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import RecipeError
 
-__all__ = ["WORDS_PER_BLOCK", "Stream", "below", "normal", "words"]
+__all__ = ["WORDS_PER_BLOCK", "Integers", "Stream", "below", "normal", "words"]
+
+Integers = int | np.integer | NDArray[np.integer]  # one, or an array of them
 
 WORDS_PER_BLOCK = 4  # a Philox4x64 counter yields four 64-bit words
 
@@ -47,7 +53,9 @@ class Stream(IntEnum):
     CAPTION_LIMIT = 14
 
 
-def words(seed, stream, label, k, count, *, first_block=0):
+def words(
+    seed: int, stream: int, label: Integers, k: Integers, count: int, *, first_block: int = 0
+) -> NDArray[np.uint64]:
     """Uniform 64-bit words of many addresses at once.
 
     Word i of an address is word i % 4 of Philox(key=(seed, stream), counter=(first_block + i // 4 + 1, k, label, 0)),
@@ -77,7 +85,7 @@ def words(seed, stream, label, k, count, *, first_block=0):
     return rows.reshape(len(label), blocks * WORDS_PER_BLOCK)[:, :count]
 
 
-def below(words, n):
+def below(words: NDArray[np.uint64], n: Integers) -> NDArray[np.int64]:
     """Turn uniform words into uniform integers in [0, n): the high half of words * n.
 
     Every result has probability floor(2**64 / n) / 2**64 or one 2**64th more, so its relative error is below
@@ -96,7 +104,7 @@ def below(words, n):
     return _multiply_high(words, n.astype(np.uint64)).astype(np.int64)
 
 
-def normal(seed, stream, label, k, shape):
+def normal(seed: int, stream: int, label: Integers, k: Integers, shape: Sequence[int]) -> NDArray[np.float32]:
     """Standard normal noise for many addresses.
 
     Row b comes from numpy's own ziggurat over Philox(key=(seed, stream), counter=(0, k, label, 0)), the words that
@@ -123,7 +131,7 @@ def normal(seed, stream, label, k, shape):
     return noise
 
 
-def _philox(counter, key):
+def _philox(counter: Sequence[NDArray[np.uint64]], key: tuple[int, int]) -> tuple[NDArray[np.uint64], ...]:
     """Ten rounds of Philox4x64 over four equally shaped uint64 arrays; returns the four output words."""
     c0, c1, c2, c3 = counter
     for i in range(_ROUNDS):
@@ -134,7 +142,7 @@ def _philox(counter, key):
     return c0, c1, c2, c3
 
 
-def _multiply_high(a, b):
+def _multiply_high(a: NDArray[np.uint64], b: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
     """Upper 64 bits of the 128-bit product of uint64s, from four 32-bit products; no partial sum can overflow."""
     a_high, a_low = a >> _SHIFT32, a & _LOW32
     b_high, b_low = b >> _SHIFT32, b & _LOW32
@@ -142,19 +150,19 @@ def _multiply_high(a, b):
     return a_high * b_high + (middle >> _SHIFT32) + (a_low * b_high + (middle & _LOW32) >> _SHIFT32)
 
 
-def _seed(seed):
+def _seed(seed: int) -> int:
     return int(_whole("seed", seed))
 
 
-def _addresses(label, k):
+def _addresses(label: Integers, k: Integers) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """label and k as two uint64 arrays of one shape (B,)."""
-    label, k = np.broadcast_arrays(np.atleast_1d(_whole("label", label)), np.atleast_1d(_whole("k", k)))
-    if label.ndim != 1:
-        raise ValueError(f"label and k must be scalars or of shape (B,), got {label.shape}")
-    return label, k
+    labels, indices = np.broadcast_arrays(np.atleast_1d(_whole("label", label)), np.atleast_1d(_whole("k", k)))
+    if labels.ndim != 1:
+        raise ValueError(f"label and k must be scalars or of shape (B,), got {labels.shape}")
+    return labels, indices
 
 
-def _whole(name, value):
+def _whole(name: str, value: Integers) -> NDArray[np.uint64]:
     """value as uint64, if it is whole and in [0, 2**63)."""
     array = np.asarray(value)
     if array.size == 0:
@@ -165,5 +173,5 @@ def _whole(name, value):
     return array.astype(np.uint64)
 
 
-def _is_address(value):
-    return isinstance(value, (int, np.integer)) and 0 <= value < _LIMIT
+def _is_address(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and bool(0 <= value < _LIMIT)

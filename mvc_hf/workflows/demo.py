@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ LEAVES = ("checkpoint", "synthetic", "contact_sheet.png", "results.json", "real"
 SHOWN = 6  # images of each kind and class on the contact sheet
 
 # Chosen for variety rather than looks: the more guidance, the more the images of a class resemble each other.
-FINETUNING = {
+FINETUNING: dict[str, Any] = {
     "captions": f"column:{CAPTION_COLUMN}",
     "train_batch_size": 32,
     "max_train_steps": 250,
@@ -36,7 +37,7 @@ FINETUNING = {
     "validation_steps": 50,
     "checkpointing_steps": 100,
 }
-GENERATING = {
+GENERATING: dict[str, Any] = {
     "images_per_class": PER_CLASS,
     "guidance_scale": 2.0,
     "num_inference_steps": 10,
@@ -87,12 +88,12 @@ def _run(out: Path) -> None:
     times = {}
 
     started = time.monotonic()
-    notes = finetune(Recipe(dataset=real, base=base, **FINETUNING), out / "checkpoint")
+    metadata = finetune(Recipe(dataset=real, base=base, **FINETUNING), out / "checkpoint")
     times["finetune"] = time.monotonic() - started
 
     started = time.monotonic()
     recipe = Recipe(dataset=real, **GENERATING)
-    split = generate(recipe, out / "checkpoint", out / "synthetic")
+    made = generate(recipe, out / "checkpoint", out / "synthetic")
     times["generate"] = time.monotonic() - started
 
     started = time.monotonic()
@@ -101,10 +102,10 @@ def _run(out: Path) -> None:
     times["contact sheet"] = time.monotonic() - started
 
     results = {
-        "finetune": notes.recipe,
-        "training": notes.training,
-        "generate": recipe.to_dict("generate") | {"dataset": notes.source["name"]},
-        "images": split.rows,
+        "finetune": metadata.recipe,
+        "training": metadata.training,
+        "generate": recipe.to_dict("generate") | {"dataset": metadata.source["name"]},
+        "images": made.rows,
         "seconds_of_this_call": {stage: round(seconds, 1) for stage, seconds in times.items()},
     }
     write_json(out / "results.json", results)

@@ -66,11 +66,10 @@ def _push_targets(run: RunRecipe) -> tuple[str | None, str | None]:
         return None, None
     from ..hub.access import check_push
 
-    options = {"private": run.private}
     folder = run.folder.resolve()
-    model = None if run.model else check_push(run.hub_model_id, "model", folder=folder, **options)
+    model = None if run.model else check_push(run.hub_model_id, "model", folder=folder, private=run.private)
     default = folder.with_name(f"{folder.name}-{SYNTHETIC}")
-    return model, check_push(run.hub_dataset_id, "dataset", folder=default, **options)
+    return model, check_push(run.hub_dataset_id, "dataset", folder=default, private=run.private)
 
 
 def _caption(run: RunRecipe) -> str:
@@ -96,8 +95,8 @@ def _finetune(run: RunRecipe) -> str:
     from ..training.finetune import finetune
 
     recipe = run.recipe if _is_file(run.recipe) else from_file(run.recipe, run.folder / CAPTIONS)
-    notes = finetune(recipe, run.folder / CHECKPOINT)
-    steps, images, classes = notes.training["steps"], notes.training["images"], len(notes.class_names)
+    metadata = finetune(recipe, run.folder / CHECKPOINT)
+    steps, images, classes = metadata.training["steps"], metadata.training["images"], len(metadata.class_names)
     return f"{run.folder / CHECKPOINT}: fine-tuned {steps} steps on {images} images of {classes} classes"
 
 
@@ -107,11 +106,11 @@ def _generate(run: RunRecipe, repository: str | None, published: Any) -> list[st
 
     out = run.folder / SYNTHETIC
     with contextlib.ExitStack() as stack:
-        stream = stack.enter_context(ShardUploader(repository, out, private=run.private)) if repository else None
-        watch = stream.look if stream else None
-        split = generate(run.recipe, run.model or run.folder / CHECKPOINT, out, watch=watch, published=published)
-        line = f"{out}: {split.rows} images of {len(split.class_names)} classes in {split.count} shards"
-        return [line, str(stream.finish())] if stream else [line]
+        uploader = stack.enter_context(ShardUploader(repository, out, private=run.private)) if repository else None
+        watch = uploader.look if uploader else None
+        made = generate(run.recipe, run.model or run.folder / CHECKPOINT, out, watch=watch, published=published)
+        line = f"{out}: {made.rows} images of {len(made.class_names)} classes in {made.count} shards"
+        return [line, str(uploader.finish())] if uploader else [line]
 
 
 def _check_base(run: RunRecipe) -> None:

@@ -130,7 +130,7 @@ def test_bad_input(capsys, monkeypatch, tmp_path, photos, arguments, code, says)
             "the disk is full",
         ),
         (OSError("Error writing bytes to file. Detail: [errno 122] Disk quota exceeded"), "the disk is full"),
-        (MemoryError(), "the memory does not suffice for these settings; what helps: --train-batch-size"),
+        (MemoryError(), "the memory does not suffice for these settings"),
         (OverflowError("Python int too large to convert to C long"), "the memory does not suffice"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate"), "memory does not suffice"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory does not suffice"),

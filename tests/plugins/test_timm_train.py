@@ -27,6 +27,7 @@ from mvc_hf.augment.schedules import Combined, Pools, RandomReplacement, TwoPhas
 from mvc_hf.errors import DataError, HostError, MvcError, RecipeError
 from mvc_hf.plugins import timm_small_train as small_train
 from mvc_hf.plugins import timm_train
+from mvc_hf.plugins.timm_flags import FLAGS
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "minimal_train.py"
 REAL, SYNTHETIC, VALIDATION = 16, 24, 5  # images; their grey values say which they are
@@ -253,7 +254,7 @@ def test_help_shows_the_group(capsys):
         timm_train.train(str(SCRIPT), ["--help"])
     shown = capsys.readouterr().out
     assert stopped.value.code == 0 and "Synthetic images (mvc_hf):" in shown and "a small training script" in shown
-    assert all(flag in shown for flag in timm_train.FLAGS)
+    assert all(flag in shown for flag in FLAGS)
 
 
 def two_processes(real, out, *flags):

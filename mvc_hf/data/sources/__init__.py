@@ -1,1 +1,1 @@
-"""Where labelled images lie: folders, Parquet, the Hub, torchvision."""
+"""The kinds of labelled image sets: folders, Parquet, the Hub, torchvision."""

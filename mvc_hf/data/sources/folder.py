@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...data import decoding as pictures
 from ...errors import DataError
 from ...storage.files import digests, read_file
 from ...utils.progress import say
 from ...utils.text import one_line, some
+from .. import decoding
 from ..base import SPLIT_NAMES, Source, refuse_columns
 from ..links import Links
 from .listing import Listing
@@ -44,7 +44,7 @@ class FolderSource(Source):
         return one_line(self._files[row])
 
     def image(self, row: int) -> Image.Image:
-        return pictures.decode(
+        return decoding.decode(
             read_file(self._root / self._files[row], self.describe_row(row)), self.describe_row(row)
         )
 
@@ -67,15 +67,16 @@ def _say_what_is_one_class(name: str, class_names: tuple[str, ...], files: list[
         if len(inner) > 1 and all(path.count("/") > 1 for path in paths):
             nested[class_name] = list(inner)
     if nested:
-        first, inner = next(iter(nested.items()))
+        first, folders = next(iter(nested.items()))
         say(
             f"note: {len(nested)} of {len(class_names)} class folders of {name} hold folders, which count as one "
-            f"class: {one_line(first)!r} is {some(inner, 3)} together; for classes of their own, put them side by side"
+            f"class: {one_line(first)!r} is {some(folders, 3)} together; for classes of their own, put them side by "
+            "side"
         )
 
 
 def open_folder(
-    root: Path, *, split: str, image_column: str | None, label_column: str | None, look: ViewConfig | None = None,
+    root: Path, *, split: str, image_column: str | None, label_column: str | None, view: ViewConfig | None = None,
     follow_symlinks: bool = False,
 ) -> Source:  # fmt: skip
     """Parquet in data/, else a folder named for the split, else class folders, else Parquet files."""
@@ -88,7 +89,7 @@ def open_folder(
     def parquet(files: list[Path]) -> Source:
         for file in files:
             links.check(file)
-        return ParquetSource(files, name, split, look=look, **columns)
+        return ParquetSource(files, name, split, view=view, **columns)
 
     def class_folders(listing: Listing) -> Source:
         refuse_columns(name, **columns)

@@ -59,18 +59,18 @@ def open_hub(
     split: str,
     image_column: str | None,
     label_column: str | None,
-    look: ViewConfig | None = None,
+    view: ViewConfig | None = None,
 ) -> HubSource:
     import datasets
 
     name = f"{hub_id}:{config}" if config else hub_id
     commit, unreachable = resolve(hub_id, revision)
-    some_rows = None
+    partial = None
     try:
-        if look and look.max_images_per_class and commit:
-            some_rows = _parquet(hub_id, config, commit, split)
-        if some_rows:
-            table = some_rows.columns()
+        if view and view.max_images_per_class and commit:
+            partial = _parquet(hub_id, config, commit, split)
+        if partial:
+            table = partial.columns()
             rows = rows_of_slice("".join(split.partition("[")[1:]), len(table))
             refuse_empty_slice(name, split, rows, len(table))
             table = table.select(rows)
@@ -95,8 +95,8 @@ def open_hub(
         known = commit or "commit unknown"
         say(f"the Hub cannot be asked for the commit of {name}: using the local cache, {known} ({unreachable})")
     source = HubSource(table, name, commit, split, image_column, label_column)
-    if some_rows:
-        source._take(look, some_rows, rows)
+    if partial and view:
+        source._take(view, partial, rows)
     return source
 
 

@@ -54,7 +54,8 @@ class TableSource(Source):
             )
         self._label_column = _pick("label", _label_columns(table.features), label_column, self)
         table = _undecoded(table)
-        self._table, self._images, self._chosen = table, table.select_columns([self._image_column]), None
+        self._table, self._images = table, table.select_columns([self._image_column])
+        self._chosen: np.ndarray | None = None  # the rows of `_images` where they are not all
         self.labels, self.class_names = self._read_labels()
 
     def image(self, row: int) -> Image.Image:
@@ -119,11 +120,14 @@ class TableSource(Source):
             raise DataError(f"{self.describe_row(row)} is not one of those that --max-images-per-class takes")
         return self._images[at][self._image_column]
 
-    def _take(self, look: ViewConfig, parquet: PartialParquet, rows: np.ndarray) -> None:
+    def _take(self, view: ViewConfig, parquet: PartialParquet, rows: np.ndarray) -> None:
         """Fetch the pictures that are to be used, and no others. `rows` of the files are those of the table."""
-        self._chosen = look.chosen(self.labels)
+        chosen = view.chosen(self.labels)
+        if chosen is None:
+            return
+        self._chosen = chosen
         try:
-            self._images = _undecoded(parquet.pictures(self._image_column, rows[self._chosen]))
+            self._images = _undecoded(parquet.pictures(self._image_column, rows[chosen]))
         except Exception as error:  # of a file, or of a network
             raise unreadable(f"the pictures of {self.name} cannot be fetched", error) from error
 
@@ -260,7 +264,7 @@ class ParquetSource(TableSource):
 
     def __init__(
         self, files: list[Path], name: str, split: str, image_column: str | None, label_column: str | None,
-        look: ViewConfig | None = None,
+        view: ViewConfig | None = None,
     ) -> None:  # fmt: skip
         import datasets
         import pyarrow.parquet as pq
@@ -283,9 +287,9 @@ class ParquetSource(TableSource):
         try:
             self._rows = rows_of_slice(self._slice, sum(rows))
             refuse_empty_slice(name, split, self._rows, sum(rows))
-            if look and look.max_images_per_class:
-                some_rows = PartialParquet(tuple(str(f.absolute()) for f in files))
-                table = some_rows.columns().select(self._rows)
+            if view and view.max_images_per_class:
+                partial = PartialParquet(tuple(str(f.absolute()) for f in files))
+                table = partial.columns().select(self._rows)
             else:
                 paths = [glob.escape(str(f.absolute())) for f in files]
                 table = datasets.load_dataset("parquet", data_files={"train": paths}, split=f"train{self._slice}")
@@ -294,8 +298,8 @@ class ParquetSource(TableSource):
         except Exception as error:
             raise unreadable(f"{name} cannot be read, split {split!r}", error) from error
         super().__init__(table, image_column, label_column)
-        if look and look.max_images_per_class:
-            self._take(look, some_rows, self._rows)
+        if view and view.max_images_per_class:
+            self._take(view, partial, self._rows)
 
     def describe_row(self, row: int) -> str:
         if self._slice:

@@ -87,7 +87,7 @@ def _torchvision_class(dataset: str) -> type:
 def _torchvision_arguments(dataset: str, split: str) -> dict[str, Any]:
     """Arguments by what the class takes: `train` or `split`, `root` and `download`."""
     kind = _torchvision_class(dataset)
-    takes = inspect.signature(kind.__init__).parameters
+    takes = inspect.signature(kind).parameters
     arguments: dict[str, Any] = {}
     if "root" in takes:
         arguments["root"] = str(torchvision_root())

@@ -11,15 +11,14 @@ import tiny
 import torch
 from numbers_set import Numbers, as_tensor
 from PIL import Image
-from sources import hub_parquet, parquet, png
-from torch.utils.data import DataLoader, Subset
+from sources import parquet, png
+from torch.utils.data import DataLoader
 
-from mvc_hf.augment import targets as real_images
-from mvc_hf.augment.mixed_dataset import NOT_YET, MixedDataset, SyntheticImages
+from mvc_hf.augment.mixed_dataset import NOT_YET, MixedDataset, mix_datasets
 from mvc_hf.augment.schedules import Combined
+from mvc_hf.augment.synthetic_images import SyntheticImages
 from mvc_hf.data.loading import open_dataset
 from mvc_hf.errors import DataError, HostError, RecipeError
-from mvc_hf.plugins.timm_train import mix_datasets
 
 DOCS = Path(__file__).parents[3] / "docs" / "training.md"
 
@@ -189,69 +188,6 @@ def test_real_images_by_name_of_their_set(photos, synthetic):
     mixed = mix_datasets(str(photos), str(synthetic), "combined", epoch="union")
     assert len(mixed) == 27 + 16
     assert all(mixed[slot][0].mode == "RGB" for slot in range(0, 43, 7))
-
-
-def test_numbers_and_labels_of_a_subset(synthetic):
-    part = Subset(Numbers(), [3, 4, 8])
-    assert real_images.labels(part).tolist() == [0, 1, 2]
-    assert real_images.class_numbers(part) == {"apple": 0, "pear": 1, "plum": 2}
-    mixed = mix_datasets(part, str(synthetic), "rsp", prob=1.0)
-    assert sorted(mixed[slot][1] for slot in range(3)) == [0, 1, 2]
-
-
-def test_labels_that_nobody_lists_are_read():
-    class Bare(Numbers):
-        def __init__(self):
-            super().__init__()
-            self._kept, self.targets = self.targets, None
-
-        def __len__(self):
-            return 12
-
-        def __getitem__(self, i):
-            return None, self._kept[i]
-
-    assert real_images.labels(Bare()).tolist() == [i % 3 for i in range(12)]
-
-
-def test_labels_must_be_single_numbers():
-    for wrong in ([[0, 1]] * 12, [0.5] * 12, [-1] * 12):
-        real = Numbers()
-        real.targets = wrong
-        with pytest.raises(DataError, match="must have one label each"):
-            real_images.labels(real)
-
-
-def test_torchvisions_synonyms_are_one_name():
-    real = Numbers()
-    real.classes = [("tench", "Tinca tinca"), "pear", "plum"]
-    assert real_images.class_numbers(real) == {"tench, Tinca tinca": 0, "pear": 1, "plum": 2}
-
-
-def test_names_match_in_either_spelling(tmp_path):
-    real, made = Numbers(), tiny.image_folder(tmp_path / "made", {"cafe\u0301": 2, "plum": 1})
-    real.classes = ["caf\u00e9", "pear", "plum"]
-    mixed = mix_datasets(real, str(made), "combined", epoch="union")
-    assert mixed.synthetic.labels.tolist() == [0, 0, 2]
-    real.classes = ["caf\u00e9", "cafe\u0301", "plum"]
-    with pytest.raises(
-        DataError, match="real images have the class 'caf\u00e9' twice, its accents written in different"
-    ):
-        mix_datasets(real, str(made), "combined")
-
-
-def test_names_of_the_real_set_without_images_are_fine(tmp_path, synthetic):
-    data = hub_parquet(tmp_path / "x.parquet", [0, 2], ["apple", "pear", "plum", "fig"])
-    mixed = mix_datasets(str(data), str(synthetic), "combined", epoch="union")
-    assert len(mixed) == 2 + 16
-
-
-def test_a_set_without_names(synthetic):
-    real = Numbers()
-    real.classes = None
-    with pytest.raises(DataError, match=r"come without class names.*--aug-label-match index"):
-        mix_datasets(real, str(synthetic), "combined")
-    assert len(mix_datasets(real, str(synthetic), "combined", label_match="index")) == 12
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from mvc_hf.config.fields import FINETUNE, GENERATE, LARGEST, flag
+from mvc_hf.config.data import ViewSettings
+from mvc_hf.config.fields import FINETUNE, GENERATE, LARGEST, Settings, flag
 from mvc_hf.config.files import differing, fingerprint
+from mvc_hf.config.finetuning import FinetuneSettings
+from mvc_hf.config.generating import GenerateSettings
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.config.schedulers import SCHEDULERS
 from mvc_hf.errors import RecipeError
@@ -73,7 +76,7 @@ def test_text_that_yaml_could_take_for_something_else(tmp_path, text):
         ({"balance": True}, "--balance goes with --total"),
         ({"per_image": 0}, "--per-image is 0; it must be at least 1"),
         ({"learning_rate": 1e30}, "--learning-rate is 1e+30; it must be at most 1"),
-        ({"learning_rate": 10**400}, "--learning-rate is inf"),
+        ({"learning_rate": 10**400}, "--learning-rate is a number of about 401 digits"),
         ({"num_train_epochs": "1e999"}, "--num-train-epochs is inf"),
         ({"seed": 10**5000}, "--seed is a number of about 5,001 digits"),
         ({"split": 10**5000}, "--split takes a value of type str, not a number of about 5,001 digits"),
@@ -144,9 +147,41 @@ def test_differing_names_the_fields():
     assert differing({"a": 1}, {}) == "a (None → 1)"
 
 
-def test_a_later_setting_at_its_default_changes_no_identity():
-    """What older versions made stays the same, and a run that they began goes on."""
-    plain = Recipe().identity(GENERATE)
-    later = [f.name for f in dataclasses.fields(Recipe) if f.metadata["later"]]
-    assert "total" in later and not set(later) & set(plain)
-    assert Recipe(total=9).identity(GENERATE) == plain | {"total": 9}
+def test_identity_holds_every_setting_of_the_stage_that_changes_what_comes_out():
+    """At its default or not: what is left out cannot be compared."""
+    for stage in (FINETUNE, GENERATE):
+        wanted = [f.name for f in FIELDS.values() if stage in f.metadata["on"] and f.metadata["identity"]]
+        assert list(Recipe().identity(stage)) == wanted
+    assert Recipe(total=9).identity(GENERATE) == Recipe().identity(GENERATE) | {"total": 9}
+
+
+STAGES = [kind for kind in Recipe.__mro__ if dataclasses.is_dataclass(kind) and kind not in (Recipe, Settings)]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_stage_has_settings_of_its_own(stage):
+    names = [f.name for f in dataclasses.fields(stage)]
+    others = [f.name for other in STAGES if other is not stage for f in dataclasses.fields(other)]
+    assert names and not set(names) & set(others)
+    assert names == [name for name in FIELDS if name in names], "Recipe keeps their order"
+    assert stage.__module__ != Recipe.__module__ and stage() == stage()
+
+
+def test_stages_come_in_the_order_of_the_work():
+    order = ["dataset", "captions", "resolution", "caption_model", "coarse", "base", "method", "mixed_precision"]
+    assert [name for name in FIELDS if name in order] == order
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: FinetuneSettings(learning_rate=0), "--learning-rate is 0.0; it must be greater than 0"),
+        (lambda: ViewSettings(fit="cut"), "--fit is 'cut'; choose one of crop, pad, stretch"),
+        (lambda: GenerateSettings(total=9, per_image=2), "--total and --per-image each say how many images"),
+        (lambda: GenerateSettings(scheduler="Sampler9000"), "--scheduler 'Sampler9000'"),
+    ],
+)
+def test_the_settings_of_a_stage_are_checked_without_a_recipe(build, says):
+    with pytest.raises(RecipeError) as error:
+        build()
+    assert says in str(error.value)

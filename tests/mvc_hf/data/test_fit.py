@@ -85,7 +85,7 @@ def test_latents_of_each_fit_are_kept_apart(tiny_base, tmp_path):
     folder, base = wide_folder(tmp_path / "wide", count=2), load_base(str(tiny_base))
     banks = {}
     for fit in ("crop", "pad", "stretch"):
-        source = open_dataset(str(folder), look=ViewConfig(fit=fit))
+        source = open_dataset(str(folder), view=ViewConfig(fit=fit))
         banks[fit] = LatentBank.build(source, base, resolution=16, max_broken=0)
         pixels = np.asarray(square(source.image(3), 16, fit), np.float32) / 127.5 - 1
         mean, _ = base.encode_images(torch.from_numpy(pixels).permute(2, 0, 1)[None])

@@ -47,11 +47,11 @@ def test_what_datasets_writes_is_read_and_said_once(pets, said, capsys):
 
 def test_some_of_the_rows(pets, said, capsys):
     assert len(values(open_dataset(str(pets), split="train[2:]"))) == 2
-    some = open_dataset(str(pets), look=ViewConfig(max_images_per_class=1))
+    some = open_dataset(str(pets), view=ViewConfig(max_images_per_class=1))
     assert [some.image(int(row)).getpixel((0, 0)) in GREYS for row in some.rows] == [True, True]
     assert "2 are read from their files" in capsys.readouterr().err
     first = some.fingerprint
-    assert open_dataset(str(pets), look=ViewConfig(max_images_per_class=1)).fingerprint == first
+    assert open_dataset(str(pets), view=ViewConfig(max_images_per_class=1)).fingerprint == first
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
@@ -61,7 +61,7 @@ def test_columns_of_paths(tmp_path, kind, said):
         table = {"file_name": pa.array(paths, kind), "label": [p.split("/")[0] for p in PETS]}
         pq.write_table(pa.table(table), pictures / f"{name}.parquet")
         assert values(open_dataset(str(pictures / f"{name}.parquet"))) == list(PETS.values())
-        some = open_dataset(str(pictures / f"{name}.parquet"), look=ViewConfig(max_images_per_class=2))
+        some = open_dataset(str(pictures / f"{name}.parquet"), view=ViewConfig(max_images_per_class=2))
         assert some.image(int(some.rows[-1])).getpixel((0, 0)) in PETS.values()
     pq.write_table(pa.table({"image": [{"path": p} for p in PETS], "label": [0] * 4}), pictures / "c.parquet")
     assert values(open_dataset(str(pictures / "c.parquet"))) == list(PETS.values())

@@ -59,8 +59,8 @@ def only(source):
 
 def test_a_folder_is_read_no_further(tmp_path):
     folder = tiny.image_folder(tmp_path / "photos", {"a": 20, "b": 3})
-    look = ViewConfig(max_images_per_class=4)
-    source = open_dataset(str(folder), look=look)
+    view = ViewConfig(max_images_per_class=4)
+    source = open_dataset(str(folder), view=view)
     assert len(source) == 23 and [len(rows) for rows in source.members] == [4, 3]
     before = source.fingerprint, only(source)
     assert before[1][1] == [open_dataset(str(folder)).image(row).getpixel((0, 0)) for row in source.rows.tolist()]
@@ -68,9 +68,9 @@ def test_a_folder_is_read_no_further(tmp_path):
         path = folder / source.describe_row(row)
         path.unlink()
         path.write_bytes(b"no picture")
-    again = open_dataset(str(folder), look=look)
+    again = open_dataset(str(folder), view=view)
     assert (again.fingerprint, only(again)) == before
-    assert open_dataset(str(folder), look=ViewConfig(max_images_per_class=3)).fingerprint != before[0]
+    assert open_dataset(str(folder), view=ViewConfig(max_images_per_class=3)).fingerprint != before[0]
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_parquet_is_neither_converted_nor_read_whole(table, monkeypatch):
     groups = []
     read = pq.ParquetFile.read_row_group
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", lambda s, i, **o: groups.append(i) or read(s, i, **o))
-    source = open_dataset(str(table), look=ViewConfig(max_images_per_class=2))
+    source = open_dataset(str(table), view=ViewConfig(max_images_per_class=2))
     assert sorted(set(groups)) == sorted({row // 2 for row in source.rows.tolist()}) and len(groups) == len(
         set(groups)
     )
@@ -99,33 +99,33 @@ def test_parquet_is_neither_converted_nor_read_whole(table, monkeypatch):
     with pytest.raises(DataError, match=rf"^row {other} of set\.parquet is not one of those that --max-images-per"):
         source.image(other)
     groups.clear()
-    again = open_dataset(str(table), look=ViewConfig(max_images_per_class=2))
+    again = open_dataset(str(table), view=ViewConfig(max_images_per_class=2))
     assert not groups and only(again) == (rows, pixels) and again.fingerprint == source.fingerprint  # from the cache
 
 
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b[:-99] + b"\1" + b[-98:]])
 @pytest.mark.parametrize("name", ["columns.arrow", "pictures-*.arrow", "columns.arrow.xxh3.json"])
 def test_damaged_rows_of_the_cache_are_read_again(table, name, damage, capsys):
-    look = ViewConfig(max_images_per_class=2)
-    whole = open_dataset(str(table), look=look)
+    view = ViewConfig(max_images_per_class=2)
+    whole = open_dataset(str(table), view=view)
     expected = only(whole), whole.labels.tolist()
     (path,) = cache_root().glob(f"rows-*/{name}")
     path.write_bytes(damage(path.read_bytes()))
-    again = open_dataset(str(table), look=look)
+    again = open_dataset(str(table), view=view)
     assert (only(again), again.labels.tolist()) == expected
     assert "in the cache is damaged: it is made again" in capsys.readouterr().err
 
 
 def test_the_content_decides_the_fingerprint_of_parquet(table, tmp_path):
-    look = ViewConfig(max_images_per_class=2)
-    first = open_dataset(str(table), look=look)
+    view = ViewConfig(max_images_per_class=2)
+    first = open_dataset(str(table), view=view)
     moved = tmp_path / "elsewhere.parquet"
     moved.write_bytes(table.read_bytes())
-    assert open_dataset(str(moved), look=look).fingerprint == first.fingerprint
+    assert open_dataset(str(moved), view=view).fingerprint == first.fingerprint
     changed = pq.read_table(table).to_pylist()
     changed[int(first.rows[0])]["image"]["bytes"] = png(200)
     pq.write_table(pa.Table.from_pylist(changed), moved)
-    assert open_dataset(str(moved), look=look).fingerprint != first.fingerprint
+    assert open_dataset(str(moved), view=view).fingerprint != first.fingerprint
 
 
 def test_slices_several_files_and_features_of_datasets(tmp_path):
@@ -135,19 +135,19 @@ def test_slices_several_files_and_features_of_datasets(tmp_path):
         data = datasets.Dataset.from_dict(rows, features=features)
         (tmp_path / "data").mkdir(exist_ok=True)
         data.to_parquet(tmp_path / "data" / f"train-{i:05d}-of-00003.parquet", batch_size=3)
-    source = open_dataset(str(tmp_path), split="train[5:]", look=ViewConfig(max_images_per_class=6))
+    source = open_dataset(str(tmp_path), split="train[5:]", view=ViewConfig(max_images_per_class=6))
     assert source.class_names == ("x", "y") and len(source) == 25
     rows, pixels = only(source)
     assert pixels == [row + 5 for row in rows] and len(rows) == 12
-    whole = open_dataset(str(tmp_path), split="train[5:]", look=ViewConfig(max_images_per_class=100))
+    whole = open_dataset(str(tmp_path), split="train[5:]", view=ViewConfig(max_images_per_class=100))
     assert only(whole)[1] == values(open_dataset(str(tmp_path), split="train[5:]"))
 
 
 def test_captions_of_the_chosen_rows_alone(table, tmp_path):
     import tiny_blip
 
-    look = ViewConfig(max_images_per_class=2)
-    source = open_dataset(str(table), look=look)
+    view = ViewConfig(max_images_per_class=2)
+    source = open_dataset(str(table), view=view)
     captions = caption_source("column:text").table(source)
     assert sorted(captions.rows.tolist()) == source.rows.tolist()
     model = tiny_blip.tiny_captioner(tmp_path / "blip2")
@@ -202,7 +202,7 @@ def test_latents_of_some_rows_are_those_of_the_whole(tiny_base, tmp_path):
     folder, base = tiny.image_folder(tmp_path / "photos", {"a": 40, "b": 40}), load_base(str(tiny_base))
     whole = LatentBank.build(open_dataset(str(folder)), base, resolution=16, max_broken=0)
     some = LatentBank.build(
-        open_dataset(str(folder), look=ViewConfig(max_images_per_class=3)), base, resolution=16, max_broken=0
+        open_dataset(str(folder), view=ViewConfig(max_images_per_class=3)), base, resolution=16, max_broken=0
     )
     assert len(some.moments) == 6 and [len(rows) for rows in some.members] == [3, 3]
     rows = np.concatenate(some.members)[::-1].copy()
@@ -216,10 +216,10 @@ def test_a_broken_image_among_the_chosen(tiny_base, tmp_path, capsys):
     from mvc_hf.diffusion.model import load_base
 
     folder = tiny.image_folder(tmp_path / "photos", {"a": 20, "b": 20})
-    look = ViewConfig(max_images_per_class=4)
-    row = int(open_dataset(str(folder), look=look).rows[2])
+    view = ViewConfig(max_images_per_class=4)
+    row = int(open_dataset(str(folder), view=view).rows[2])
     (folder / open_dataset(str(folder)).describe_row(row)).write_bytes(b"no picture")
-    source = open_dataset(str(folder), look=look)
+    source = open_dataset(str(folder), view=view)
     bank = LatentBank.build(source, load_base(str(tiny_base)), resolution=16, max_broken=1)
     assert sorted(np.concatenate(bank.members)) == sorted(set(source.rows.tolist()) - {row})
     assert "skipped 1 of 8 images" in capsys.readouterr().err
@@ -229,7 +229,7 @@ HUB = """
 import json, sys
 from mvc_hf import open_dataset
 from mvc_hf.data.view import ViewConfig
-source = open_dataset("ann/big", look=ViewConfig(max_images_per_class=2))
+source = open_dataset("ann/big", view=ViewConfig(max_images_per_class=2))
 rows = source.rows.tolist()
 print(json.dumps({"rows": rows, "pixels": [source.image(r).getpixel((0, 0))[0] for r in rows], "count": len(source),
     "revision": source.revision, "fingerprint": source.fingerprint, "names": source.class_names}))

@@ -100,33 +100,33 @@ def test_a_window_is_recorded_exactly(low, width):
 @pytest.mark.parametrize("text", ["", "1", "1,2,3", "a,b", "5,5", "9,1", "nan,1", "0,inf", "AUTO"])
 def test_what_is_no_window(text, tmp_path):
     with pytest.raises(RecipeError, match="--window is"):
-        open_dataset(str(tmp_path / "no such data"), look=ViewConfig(window=text))
+        open_dataset(str(tmp_path / "no such data"), view=ViewConfig(window=text))
 
 
 def test_automatic(tmp_path):
     folder = deep_folder(tmp_path / "ct", {"a": 20, "b": 20}, low=-1000, high=3000, dtype="int32", suffix="tiff")
-    source = open_dataset(str(folder), look=ViewConfig(window="auto"))
+    source = open_dataset(str(folder), view=ViewConfig(window="auto"))
     assert -1000 <= source.window.low < -900 and 2900 < source.window.high <= 3000
-    again = open_dataset(str(folder), look=ViewConfig(window=str(source.window)))
+    again = open_dataset(str(folder), view=ViewConfig(window=str(source.window)))
     assert again.window == source.window and again.fingerprint == source.fingerprint
     assert source.image(0).mode == "L" and is_grey(source.image(0))
     assert open_dataset(str(folder)).fingerprint != source.fingerprint
 
 
 def test_a_window_for_pictures_of_8_bits_is_told(photos, tmp_path, capsys):
-    open_dataset(str(photos), look=ViewConfig(window="0,100"))
+    open_dataset(str(photos), view=ViewConfig(window="0,100"))
     assert "note: --window 0,100 is for grey pictures of more than 8 bits" in capsys.readouterr().err
     deep = deep_folder(tmp_path / "deep", {"a": 2}, low=0, high=99)
-    open_dataset(str(deep), look=ViewConfig(window="0,100"))
+    open_dataset(str(deep), view=ViewConfig(window="0,100"))
     assert not capsys.readouterr().err
 
 
 def test_automatic_needs_deep_pictures(photos, tmp_path):
     with pytest.raises(DataError, match="a sample of 27 has none: leave it out"):
-        open_dataset(str(photos), look=ViewConfig(window="auto"))
+        open_dataset(str(photos), view=ViewConfig(window="auto"))
     flat = deep_folder(tmp_path / "flat", {"a": 2}, low=7, high=7)
     with pytest.raises(DataError, match=r"all values are about 7: give --window"):
-        open_dataset(str(flat), look=ViewConfig(window="auto"))
+        open_dataset(str(flat), view=ViewConfig(window="auto"))
 
 
 @pytest.mark.parametrize("window", ["0,4095", "auto"])
@@ -158,8 +158,8 @@ def test_the_window_reaches_the_latents(tiny_base, tmp_path):
         grey.save(tmp_path / "flat" / "a" / path.name)
     base = load_base(str(tiny_base))
     found = [
-        LatentBank.build(open_dataset(str(folder), look=look), base, resolution=16, max_broken=0)
-        for folder, look in ((deep, ViewConfig(window="1000,1255")), (tmp_path / "flat", None), (deep, None))
+        LatentBank.build(open_dataset(str(folder), view=view), base, resolution=16, max_broken=0)
+        for folder, view in ((deep, ViewConfig(window="1000,1255")), (tmp_path / "flat", None), (deep, None))
     ]
     assert (found[0].moments == found[1].moments).all() and not (found[0].moments == found[2].moments).all()
 
@@ -173,7 +173,7 @@ def test_a_picture_out_of_range_is_named(tiny_base, tmp_path):
         LatentBank.build(open_dataset(str(folder)), load_base(str(tiny_base)), resolution=16, max_broken=0)
     Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(folder / "a" / "001.tiff")
     with pytest.raises(DataError, match=r"^a/001\.tiff: .*no numbers"):
-        open_dataset(str(folder), look=ViewConfig(window="0,1")).image(1)
+        open_dataset(str(folder), view=ViewConfig(window="0,1")).image(1)
 
 
 def test_the_captioner_sees_through_the_window(tmp_path, monkeypatch):
@@ -186,7 +186,7 @@ def test_the_captioner_sees_through_the_window(tmp_path, monkeypatch):
     recipe = Recipe(captions="blip2", caption_model=str(model), caption_max_new_tokens=4)
     captioner = caption_source("blip2", recipe=recipe, keep_duplicates=True)
     black = captioner.table(open_dataset(str(deep)))
-    seen = captioner.table(open_dataset(str(deep), look=ViewConfig(window="0,255")))
+    seen = captioner.table(open_dataset(str(deep), view=ViewConfig(window="0,255")))
     assert len(set(black.captions)) == 1  # 255 of 65535 is black
     assert seen.captions != black.captions
 

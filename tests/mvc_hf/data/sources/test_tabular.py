@@ -44,9 +44,9 @@ def test_class_label_of_parquet(tmp_path):
         (["cafz", "cafe\u0301", "cafa"], pa.string(), ("cafa", "cafz", "cafe\u0301"), [1, 2, 0]),
     ],
 )
-@pytest.mark.parametrize("look", [None, ViewConfig(max_images_per_class=1)])
-def test_labels_of_every_kind(tmp_path, labels, kind, names, expected, look):
-    source = open_dataset(str(parquet(tmp_path / "x.parquet", labels, label_type=kind)), look=look)
+@pytest.mark.parametrize("view", [None, ViewConfig(max_images_per_class=1)])
+def test_labels_of_every_kind(tmp_path, labels, kind, names, expected, view):
+    source = open_dataset(str(parquet(tmp_path / "x.parquet", labels, label_type=kind)), view=view)
     assert source.class_names == names
     assert source.labels.tolist() == expected
 
@@ -100,11 +100,11 @@ def test_names_that_no_row_has_are_left_without_images(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("part", ["[:0]", "[3:3]", "[4:]", "[2:1]", "[-1:-2]"])
-@pytest.mark.parametrize("look", [None, ViewConfig(max_images_per_class=1)])
-def test_a_slice_without_rows(tmp_path, part, look):
+@pytest.mark.parametrize("view", [None, ViewConfig(max_images_per_class=1)])
+def test_a_slice_without_rows(tmp_path, part, view):
     path = parquet(tmp_path / "x.parquet", ["a", "b", "c", "c"])
     refused(
-        path, r"x\.parquet has 4 rows, and --split 'train\[.*\]' takes none of them", split=f"train{part}", look=look
+        path, r"x\.parquet has 4 rows, and --split 'train\[.*\]' takes none of them", split=f"train{part}", view=view
     )
 
 
