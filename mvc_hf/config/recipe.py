@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import RecipeError
 from .fields import ALL, BOTH, CAPTIONED, GENERATE, check_known, check_limits, converted, flag, setting
+from .method_names import METHOD_NAMES
 from .schedulers import check_scheduler
 
 LONGEST_SIDE = 8192  # of a picture, in pixels
@@ -169,7 +170,7 @@ class Recipe:
 
     # Generating
     method: str = setting(
-        "mvc", "mvc, or pretrained: the untouched base, prompted", choices=("mvc", "pretrained"), on=(GENERATE,)
+        "mvc", "mvc, or pretrained: the untouched base, prompted", choices=METHOD_NAMES, on=(GENERATE,)
     )
     images_per_class: int | None = setting(
         None,

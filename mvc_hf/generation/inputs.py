@@ -15,6 +15,7 @@ from ..data.view import ViewConfig
 from ..diffusion.model import StableDiffusion
 from ..errors import DataError, RecipeError
 from ..hub.ids import is_hub_id
+from ..methods.registry import get_method
 from ..utils.memory import check_room
 from ..utils.progress import say
 from ..utils.text import normal, some
@@ -36,7 +37,7 @@ def check_sampling_fits(
 
 def fit_of(recipe: Recipe, notes: CheckpointMetadata) -> str:
     """How the squares that come out stand for pictures of another shape. The untouched base knows of none."""
-    known = notes.native_size and recipe.method != "pretrained"
+    known = notes.native_size and get_method(recipe.method).cls.needs_checkpoint
     return notes.recipe.get("fit", "crop") if known else "crop"
 
 
@@ -108,7 +109,7 @@ def real_counts(recipe: Recipe, notes: CheckpointMetadata) -> np.ndarray | None:
 
 
 def base_of(recipe: Recipe, notes: CheckpointMetadata) -> str:
-    """The base of `method: pretrained`: the one given, or the one that the checkpoint names."""
+    """The untouched base: the one given, or the one that the checkpoint names."""
     name, revision = notes.base["name"], notes.base["revision"]
     if recipe.base:
         return recipe.base
