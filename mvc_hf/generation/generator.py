@@ -28,7 +28,7 @@ class Generator:
 
     Attributes:
         size: (width, height) of the images that come out.
-        counts: images of each class; None where single rows are made.
+        counts: images of each class; empty where single rows are made.
         made_from: what decides the rows; empty where single rows are made.
         provenance: names, commits and licences of what they came from, for the card; likewise.
         groups: of the condition images, where their groups are recorded.
@@ -41,7 +41,7 @@ class Generator:
     scheduler: Any
     size: tuple[int, int]
     groups: Groups | None = None
-    counts: np.ndarray | None = None
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     made_from: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 

@@ -46,7 +46,7 @@ def size_of(recipe: Recipe, notes: CheckpointMetadata) -> tuple[int, int]:
     native, side = notes.native_size, recipe.image_size
     if not side:
         return native or (notes.resolution,) * 2
-    if fit_of(recipe, notes) == "crop":
+    if native is None or fit_of(recipe, notes) == "crop":
         return side, side
     return max(1, round(side * native[0] / max(native))), max(1, round(side * native[1] / max(native)))
 
@@ -65,9 +65,14 @@ def dataset_of(recipe: Recipe, notes: CheckpointMetadata) -> str:
 def source_of(recipe: Recipe, notes: CheckpointMetadata) -> Any:
     """The condition images. Raises DataError where their classes are not those of the checkpoint."""
     dataset, known = dataset_of(recipe, notes), notes.source
-    columns = {name: getattr(recipe, name) or notes.recipe.get(name) for name in ("image_column", "label_column")}
-    look, links = ViewConfig.recorded(notes.recipe), {"follow_symlinks": recipe.follow_symlinks}
-    source = open_dataset(dataset, split=recipe.split, look=look, **columns, **links)
+    source = open_dataset(
+        dataset,
+        split=recipe.split,
+        image_column=recipe.image_column or notes.recipe.get("image_column"),
+        label_column=recipe.label_column or notes.recipe.get("label_column"),
+        look=ViewConfig.recorded(notes.recipe),
+        follow_symlinks=recipe.follow_symlinks,
+    )
     source.check_lacking(recipe.max_broken)
     theirs, ours = (list(map(normal, names)) for names in (source.class_names, notes.class_names))
     if theirs != ours:

@@ -28,7 +28,7 @@ from ..diffusion.sampling import make_scheduler
 from ..diffusion.text_bank import TextBank
 from ..hub.download import locate
 from ..methods.base import Components
-from ..methods.registry import MIXING, RegisteredMethod, get_method
+from ..methods.registry import RegisteredMethod, get_method
 from ..storage.layout import NOTES
 from . import counts
 from .generator import Generator
@@ -97,7 +97,7 @@ def open_generator(recipe: Recipe, checkpoint: str | Path, state: Any) -> Genera
     with state.main_process_first():  # one process encodes, the others find it done
         banks = encode(found, loaded)
         real = _real_counts(found, banks)
-    used = used_classes(found.notes) if banks.images is None else real > 0
+    used = used_classes(found.notes) if banks.images is None or real is None else real > 0
     generator = assemble(found, loaded, banks)
     generator.counts = counts.images_of_class(recipe, len(found.notes.class_names), real, used)
     loaded.model.to(state.device, dtype)
@@ -123,7 +123,7 @@ def resolve(recipe: Recipe, checkpoint: str | Path, state: Any = None) -> Resolv
 
 def settled(recipe: Recipe, method: RegisteredMethod) -> Recipe:
     """A recipe in which settings that the method has not are at rest: what does not count must not differ."""
-    return recipe if method.mixes else replace(recipe, **dict.fromkeys(MIXING, 0))
+    return recipe if method.mixes else replace(recipe, coarse=0, fine=0)
 
 
 def load(found: Resolved, device: torch.device) -> Loaded:

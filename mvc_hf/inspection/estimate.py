@@ -21,6 +21,7 @@ from ..config.fields import FINETUNE
 from ..config.recipe import Recipe
 from ..data.apart import keep_apart
 from ..data.decoding import is_grey, to_rgb
+from ..data.groups import Groups
 from ..data.loading import open_for
 from ..diffusion.model import StableDiffusion, load_base, precision
 from ..diffusion.sampling import make_scheduler
@@ -58,17 +59,19 @@ class Opened:
     Attributes:
         found: what its data set will be made from. Where there is no checkpoint yet, its notes are those that
             fine-tuning would write, as far as the sample tells.
-        sample: of the images that the run looks at.
+        sample: of the images that the run looks at; None where it looks at none.
         model: that is encoded with, and fine-tuned.
-        loaded: to generate with; None where that is the fine-tuned model.
+        loaded: to generate with; None where the run fine-tunes first.
         seconds: that loading a model took.
+        groups: of the images, where the recipe names a column of them.
     """
 
     found: Resolved
-    sample: Sample
+    sample: Sample | None
     model: StableDiffusion
     loaded: Loaded | None
     seconds: float
+    groups: Groups | None
 
 
 def plan(run: RunRecipe) -> Plan:
@@ -85,7 +88,7 @@ def plan(run: RunRecipe) -> Plan:
     precision(run.recipe.mixed_precision)
     opened = _open_checkpoint(run, device) if run.model else _open_base(run.recipe, device)
     with tempfile.TemporaryDirectory(prefix="mvc-hf-plan-") as folder:
-        measured = _measure(opened, trains=not run.model, device=device, folder=Path(folder))
+        measured = _measure(opened, device, Path(folder))
     upload = 0
     if run.push_to_hub:
         upload = measured.disk["shards"] + measured.disk.get("checkpoint", 0)
@@ -99,10 +102,11 @@ def _open_checkpoint(run: RunRecipe, device: torch.device) -> Opened:
         raise ModelError(f"no checkpoint at {run.model!r}: give a folder made by mvc-hf finetune")
     found = resolve(run.recipe, there[0])
     _say_begin(found.source, found.notes.class_names, device)
-    sample = Sample.of(found.source)
+    sample = None if found.source is None else Sample.of(found.source)
+    groups = _groups_of(run.recipe, found.source)
     started = time.monotonic()
     loaded = load(found, device)
-    return Opened(found, sample, loaded.model, loaded, time.monotonic() - started)
+    return Opened(found, sample, loaded.model, loaded, time.monotonic() - started, groups)
 
 
 def _open_base(recipe: Recipe, device: torch.device) -> Opened:
@@ -110,7 +114,7 @@ def _open_base(recipe: Recipe, device: torch.device) -> Opened:
     method = get_method(recipe.method)
     source = open_for(recipe)
     _say_begin(source, source.class_names, device)
-    sample = Sample.of(source)
+    sample, groups = Sample.of(source), _groups_of(recipe, source)
     started = time.monotonic()
     model = load_base(recipe.base, recipe.variant)
     seconds = time.monotonic() - started
@@ -121,7 +125,11 @@ def _open_base(recipe: Recipe, device: torch.device) -> Opened:
     check_sampling_fits(recipe, model, resolution, size_of(recipe, notes), device)
     make_scheduler(recipe.scheduler, model.scheduler.config, recipe.num_inference_steps)  # says what it does not take
     found = Resolved(settled(recipe, method), method, model.folder, "", None, notes)
-    return Opened(found, sample, model, None, seconds)
+    return Opened(found, sample, model, None, seconds, groups)
+
+
+def _groups_of(recipe: Recipe, source: Source | None) -> Groups | None:
+    return Groups.of(source, recipe.group_column) if recipe.group_column and source is not None else None
 
 
 def _say_begin(source: Source | None, class_names: tuple[str, ...], device: torch.device) -> None:
@@ -148,28 +156,31 @@ def _notes_to_come(recipe: Recipe, sample: Sample, model: StableDiffusion, resol
     )
 
 
-def _measure(opened: Opened, *, trains: bool, device: torch.device, folder: Path) -> StageMeasurements:
+def _measure(opened: Opened, device: torch.device, folder: Path) -> StageMeasurements:
     """Stage by stage, each in small."""
     found, sample, model = opened.found, opened.sample, opened.model
     recipe, resolution = found.recipe, found.notes.resolution
+    trained_on = sample if opened.loaded is None else None
     measured = StageMeasurements(device)
-    if trains:
-        captions = measured.measure("caption", lambda: measure_captioning(recipe, sample, device))
+    if trained_on is not None:
+        captions = measured.measure("caption", lambda: measure_captioning(recipe, trained_on, device))
     else:
         captions = Captions(found.captions, len(found.captions))
     model.to(device)
     measured.measure("encode", lambda: measure_encoding(model, captions, sample, resolution))
-    if trains:
+    if trained_on is not None:
         measured.measure(
             "finetune",
-            lambda: measure_finetuning(recipe, model, captions.table, sample, resolution, folder),
+            lambda: measure_finetuning(recipe, model, captions.table, trained_on, opened.groups, resolution, folder),
             opened.seconds,
         )
-    measured.measure("generate", lambda: _generating(opened, captions, device), opened.seconds)
+    measured.measure("generate", lambda: _generating(opened, captions, trained_on, device), opened.seconds)
     return measured
 
 
-def _generating(opened: Opened, captions: Captions, device: torch.device) -> tuple[Cost, None]:
+def _generating(
+    opened: Opened, captions: Captions, trained_on: Sample | None, device: torch.device
+) -> tuple[Cost, None]:
     """Over a generator as `generate` opens it, but for its banks: those of the sample."""
     found, loaded = opened.found, opened.loaded or _to_generate_with(opened)
     recipe, notes, needs_images = found.recipe, found.notes, found.method.cls.needs_images
@@ -177,9 +188,8 @@ def _generating(opened: Opened, captions: Captions, device: torch.device) -> tup
     banks = sample_banks(loaded.model, captions.table, opened.sample, notes.resolution, images=needs_images)
     generator = assemble(found, loaded, banks)
     loaded.model.to(device, precision(recipe.mixed_precision))
-    total = int(_images_of_class(found, opened.sample.source).sum())
-    stand_in = opened.sample if opened.loaded is None else Sample.of(None)
-    return measure_generating(generator, len(banks.text.table.pool_size), total, stand_in)
+    total = int(_images_of_class(found, opened.sample).sum())
+    return measure_generating(generator, len(banks.text.table.pool_size), total, trained_on)
 
 
 def _to_generate_with(opened: Opened) -> Loaded:
@@ -194,10 +204,10 @@ def _to_generate_with(opened: Opened) -> Loaded:
     return Loaded(model, scheduler, size_of(recipe, notes))
 
 
-def _images_of_class(found: Resolved, source: Source | None) -> np.ndarray:
+def _images_of_class(found: Resolved, sample: Sample | None) -> np.ndarray:
     """Synthetic images of each class."""
-    if source is None:
+    if sample is None:
         real, used = real_counts(found.recipe, found.notes), used_classes(found.notes)
     else:
-        real, used = np.array([len(rows) for rows in source.members]), source.used
+        real, used = np.array([len(rows) for rows in sample.source.members]), sample.source.used
     return images_of_class(found.recipe, len(found.notes.class_names), real, used)

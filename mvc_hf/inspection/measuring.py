@@ -26,16 +26,14 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Sample:
-    """A few images of a data set, taken from all over it. None where no stage looks at images."""
+    """A few images of a data set, taken from all over it."""
 
-    source: Source | None
+    source: Source
     rows: np.ndarray
 
     @classmethod
-    def of(cls, source: Source | None) -> Sample:
+    def of(cls, source: Source) -> Sample:
         """Raises DataError where none of them can be read."""
-        if source is None:
-            return cls(None, np.zeros(0, np.int64))
         rows, error, known = [], None, source.rows
         for row in known[np.unique(np.linspace(0, len(known) - 1, min(SAMPLES, len(known))).round().astype(int))]:
             try:

@@ -153,7 +153,7 @@ def preview(
             label=int(label),
             index=int(index[i]),
             caption=inputs[0].provenance["prompt"][i],
-            condition=None if conditions[i] is None else to_rgb(source.image(conditions[i])),
+            condition=None if source is None or conditions[i] is None else to_rgb(source.image(conditions[i])),
             mixtures=tuple(each[i] for each in mixed),
             images=tuple(column[i] for column in results),
             pretrained=plain[i] if plain else None,

@@ -98,7 +98,7 @@ def _columns(preview: Preview) -> list[Column]:
     shown_mix = _shown_mix(preview)
     columns = [Column(CAPTION_WIDTH, "class and base caption", "where the mix starts", tuple(map(_about, rows)))]
     if any(row.condition for row in rows):
-        cells = tuple(Cell((), row.condition and _fitted(row.condition, side)) for row in rows)
+        cells = tuple(Cell((), None if row.condition is None else _fitted(row.condition, side)) for row in rows)
         columns.append(Column(width, "condition x'", "a real image", cells))
     if shown_mix is not None:
         p, q = preview.settings[shown_mix]
@@ -113,7 +113,7 @@ def _columns(preview: Preview) -> list[Column]:
         cells = tuple(Cell(share, _fitted(row.images[i], side)) for share, row in zip(shares, rows))
         columns.append(Column(width, heading, below, cells, marked=i == preview.own))
     if any(row.pretrained for row in rows):
-        cells = tuple(Cell((), _fitted(row.pretrained, side)) for row in rows)
+        cells = tuple(Cell((), None if row.pretrained is None else _fitted(row.pretrained, side)) for row in rows)
         columns.append(Column(width, "pretrained base", "base caption alone", cells))
     return columns
 
@@ -134,12 +134,13 @@ def _about(row: Row) -> Cell:
 def _parts(mixture: Mixture, row: Row, preview: Preview) -> Cell:
     if not mixture.parts:
         return Cell((Line("nothing: there is no other caption", SMALL, GREY),))
-    lines = []
+    lines: list[Line] = []
     prefix = with_prefix(row.class_name, "")
     for part in mixture.parts[:PARTS]:
         amounts = [_number(n, what) for n, what in ((part.rows, "row"), (part.elements, "element")) if n]
         lines.append(Line(" and ".join(amounts), SMALL, MARK, above=4 if lines else 0))
-        own = part.caption.removeprefix(prefix).strip() or part.caption  # the prefix is that of the base caption
+        caption = str(part.caption)
+        own = caption.removeprefix(prefix).strip() or caption  # the prefix is that of the base caption
         lines += [Line(text) for text in wrapped(own, BODY, PARTS_WIDTH, PART_LINES)]
     if rest := mixture.parts[PARTS:]:
         elements = sum(part.rows * preview.width + part.elements for part in rest)
@@ -209,5 +210,5 @@ def _fitted(image: Image.Image, side: int) -> Image.Image:
     if longest <= side:
         scale = side // longest
         return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
-    size = (max(1, round(n * side / longest)) for n in image.size)
-    return image.resize(tuple(size), Image.Resampling.LANCZOS)
+    width, height = (max(1, round(n * side / longest)) for n in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)

@@ -146,9 +146,10 @@ def _checked(found: Resolved, row: Row) -> Resolved:
     if not found.method.cls.needs_images:
         return found
     found = replace(found, recipe=_with_dataset(found.recipe, found.notes))
-    if found.source.fingerprint != row.made_from.get("dataset"):
+    source = found.source
+    if source is not None and source.fingerprint != row.made_from.get("dataset"):
         raise DataError(
-            f"{found.source.name} is not the data set whose images the row was conditioned on: give --dataset-source"
+            f"{source.name} is not the data set whose images the row was conditioned on: give --dataset-source"
         )
     return found
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from ..captions.loading import caption_source
 from ..captions.sources import MODEL
 from ..captions.table import CaptionTable
 from ..config.recipe import Recipe
+from ..data.base import Source
 from ..data.decoding import to_rgb
 from ..data.groups import Groups
 from ..diffusion.latent_bank import IMAGE_BATCH, LatentBank, moments_of
@@ -58,7 +60,7 @@ def measure_captioning(recipe: Recipe, sample: Sample, device: torch.device) -> 
 
     from ..captions.image_to_text import CaptionModel, draws_of
 
-    captioner = caption_source(MODEL, recipe=recipe)
+    captioner: Any = caption_source(MODEL, recipe=recipe)
     model = CaptionModel(captioner.weights, device, recipe.caption_prompt)
     written: dict[int, str] = {}
 
@@ -81,8 +83,10 @@ def measure_captioning(recipe: Recipe, sample: Sample, device: torch.device) -> 
     return cost, Captions(table, int(kept.sum()))
 
 
-def measure_encoding(model: StableDiffusion, captions: Captions, sample: Sample, resolution: int) -> tuple[Cost, None]:
-    """A few captions, and a few images where there are any."""
+def measure_encoding(
+    model: StableDiffusion, captions: Captions, sample: Sample | None, resolution: int
+) -> tuple[Cost, None]:
+    """A few captions, and a few images where the run looks at any."""
     texts = (list(captions.table.captions) * TEXT_BATCH)[: min(TEXT_BATCH, captions.count)]
 
     def text_batches() -> Iterator[int]:
@@ -90,26 +94,32 @@ def measure_encoding(model: StableDiffusion, captions: Captions, sample: Sample,
             model.encode_text(texts).half().cpu()
             yield len(texts)
 
-    def image_batches() -> Iterator[int]:
+    def image_batches(sample: Sample) -> Iterator[int]:
         for rows in sample.batches(IMAGE_BATCH):
             moments_of(sample.source, rows.tolist(), model, resolution)
             yield len(rows)
 
     took = seconds_per_item(text_batches()).times(captions.count)
     what, numbers = f"{captions.count} captions", model.tokens * model.width * (captions.count + 1)
-    if sample.source is not None:
+    if sample is not None:
         images = len(sample.source.rows)
-        took = took + seconds_per_item(image_batches()).times(images)
+        took = took + seconds_per_item(image_batches(sample)).times(images)
         what = f"{what}, {images} images"
         numbers += 2 * math.prod(latent_shape(model, resolution)) * images
     return Cost(what, took, {"caches": HALF * numbers}), None
 
 
 def measure_finetuning(
-    recipe: Recipe, model: StableDiffusion, table: CaptionTable, sample: Sample, resolution: int, folder: Path
+    recipe: Recipe,
+    model: StableDiffusion,
+    table: CaptionTable,
+    sample: Sample,
+    groups: Groups | None,
+    resolution: int,
+    folder: Path,
 ) -> tuple[Cost, None]:
     """A few updates. How long the run will be, and what it keeps aside, is counted as the run does it."""
-    trained, held_out = _training_images(recipe, model, table, sample, resolution)
+    trained, held_out = training_images(recipe, model, table, sample.source, groups)
     banks = sample_banks(model, table, sample, resolution)
     training_set = _training_set(replace(recipe, holdout_fraction=0.0), model, banks.text, banks.images)
     schedule = TrainingSchedule.of(recipe, trained, 1)
@@ -132,7 +142,7 @@ def measure_finetuning(
     return Cost(what, each.times(schedule.steps) + looks, _disk_of_training(recipe, model, schedule.steps)), None
 
 
-def measure_generating(generator: Generator, classes: int, total: int, sample: Sample) -> tuple[Cost, None]:
+def measure_generating(generator: Generator, classes: int, total: int, sample: Sample | None) -> tuple[Cost, None]:
     """The denoising steps of a few batches, and their decoding.
 
     Args:
@@ -155,7 +165,7 @@ def measure_generating(generator: Generator, classes: int, total: int, sample: S
             yield len(latents)
 
     each = step.times(steps / size) + seconds_per_item(decoding())
-    if sample.source is not None:
+    if sample is not None:
         real = [to_rgb(sample.source.image(int(row))) for row in sample.rows]
         images = [generator.coloured(image.resize(generator.size)) for image in real]
     row = (
@@ -165,14 +175,14 @@ def measure_generating(generator: Generator, classes: int, total: int, sample: S
 
 
 def sample_banks(
-    model: StableDiffusion, table: CaptionTable, sample: Sample, resolution: int, images: bool = True
+    model: StableDiffusion, table: CaptionTable, sample: Sample | None, resolution: int, images: bool = True
 ) -> Banks:
     """Captions and images of the sample, encoded, as a small data set of its own: of the sample's classes alone.
 
     Args:
         images: whether they are asked for.
     """
-    if sample.source is None:
+    if sample is None:
         classes, labels = np.unique(table.labels)[:SAMPLES], np.zeros(0, np.int64)
     else:
         classes, labels = np.unique(sample.source.labels[sample.rows], return_inverse=True)
@@ -188,7 +198,7 @@ def sample_banks(
     )  # fmt: skip
     embeddings = model.encode_text([*small.captions, ""]).half().cpu()
     text = TextBank(small, embeddings[:-1].contiguous(), embeddings[-1])
-    if not images:
+    if sample is None or not images:
         return Banks(text)
     moments = moments_of(sample.source, sample.rows.tolist(), model, resolution)
     return Banks(text, LatentBank(moments, labels, tuple(map(str, classes)), None, False))
@@ -209,17 +219,15 @@ def _training_set(
     )  # fmt: skip
 
 
-def _training_images(
-    recipe: Recipe, model: StableDiffusion, table: CaptionTable, sample: Sample, resolution: int
+def training_images(
+    recipe: Recipe, model: StableDiffusion, table: CaptionTable, source: Source, groups: Groups | None
 ) -> tuple[int, int]:
-    """How many images are trained on, and how many kept aside: of a training set of banks without content."""
-    source = sample.source
+    """How many images are trained on, and how many kept aside: of a training set over banks without content."""
     labels = np.full(len(source), -1)
     labels[source.rows] = source.labels[source.rows]
-    moments = torch.empty(len(source), 2, *latent_shape(model, resolution), device="meta")
+    moments = torch.empty(len(source), 2, 1, 1, 1, device="meta")
     images = LatentBank(moments, labels, tuple(source.class_names), None, False)
     embeddings = torch.empty(len(table), model.tokens, model.width, device="meta")
-    groups = Groups.of(source, recipe.group_column) if recipe.group_column else None
     whole = _training_set(recipe, model, TextBank(table, embeddings, embeddings[:1]), images, groups)
     return len(whole), len(whole.held_out)
 

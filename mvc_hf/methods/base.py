@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -108,17 +108,17 @@ class Method(Protocol):
     Everything random about a row must follow from the seed and its address (`utils.rng`): so a row is the same in any
     batch, and can be made again. Made once for a run, as `cls(config, components)`.
 
-    Attributes:
+    Attributes, all of the class:
         name: that it is registered under; the column `method`.
         description: a sentence or two for the card of a data set: how the pictures came to be.
         needs_images: whether it looks at real images.
         needs_checkpoint: whether it samples from the fine-tuned checkpoint; else from its untouched base.
     """
 
-    name: ClassVar[str]
-    description: ClassVar[str]
-    needs_images: ClassVar[bool]
-    needs_checkpoint: ClassVar[bool]
+    name: str
+    description: str
+    needs_images: bool
+    needs_checkpoint: bool
 
     def __init__(self, config: Any, components: Components) -> None: ...
 
@@ -143,7 +143,8 @@ class CaptionMethod:
 
     def __init__(self, config: Any, components: Components):
         self.config, self.components = config, components
-        self.text, self.images = components.text, components.images
+        self.text = components.text
+        self.images: Any = components.images  # None only where the method needs none
 
     def noise(self, labels: np.ndarray, index: np.ndarray) -> torch.Tensor:
         """z_T of some addresses, (B, C, h, w)."""
