@@ -30,8 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "artifacts": {"captions", "data", "config", "hub"},
     "methods": {"diffusion", "mixing", "config"},
     "training": {"diffusion", "artifacts", "captions", "data", "mixing", "hub", "config"},
-    "publish": {"artifacts", "captions", "data", "hub", "report"},
-    "generation": {"methods", "publish", "artifacts", "diffusion", "data", "hub", "config"},
+    "publish": {"methods", "artifacts", "captions", "data", "hub", "report"},
+    "generation": {"methods", "publish", "artifacts", "captions", "diffusion", "data", "hub", "config"},
 }
 MAY_IMPORT["inspection"] = {"generation", "training", "publish", *MAY_IMPORT["generation"], *MAY_IMPORT["training"]}
 MAY_IMPORT["inspection"] |= {"report", "augment"}

@@ -33,7 +33,7 @@ def setting(
     minimum: float | None = None,
     above: float | None = None,
     maximum: float | None = None,
-    choices: tuple[str, ...] | None = None,
+    choices: Sequence[str] | None = None,
     identity: bool = True,
     alias: str | None = None,
 ) -> Any:

@@ -8,6 +8,7 @@ from functools import partial
 from ..errors import RecipeError
 from .data import LONGEST_SIDE
 from .fields import GENERATE, MOST_AT_A_TIME, Settings, flag, setting
+from .method_names import METHOD_NAMES
 from .schedulers import check_scheduler
 
 MOST_IMAGES = 10**8  # of a data set: what there is to say of each is held in memory
@@ -19,7 +20,7 @@ _setting = partial(setting, on=(GENERATE,))
 class GenerateSettings(Settings):
     """The synthetic images: how many, by which method, and how they are sampled."""
 
-    method: str = _setting("mvc", "mvc, or pretrained: the untouched base, prompted", choices=("mvc", "pretrained"))
+    method: str = _setting("mvc", "mvc, or pretrained: the untouched base, prompted", choices=METHOD_NAMES)
     images_per_class: int | None = _setting(
         None,
         "synthetic images of each class (default: 100, where neither --total nor --per-image is given)",

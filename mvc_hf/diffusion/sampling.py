@@ -127,22 +127,25 @@ def sample(
     guidance: Guidance,
     *,
     num_inference_steps: int,
+    start_step: int = 0,
     generators: list[torch.Generator] | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> torch.Tensor:
     """Denoise a batch (Eq. 5) under guidance (Eq. 6). Rows do not see each other, so a batch may mix classes.
 
     Args:
-        latents: z_T, standard normal, (B, C, h, w).
+        latents: z_T, standard normal, (B, C, h, w); for a later `start_step`, as `noised` gives them.
         prompt_embeds: e_T, (B, m, d).
         null_embeds: CLIP(""), (m, d).
         image_latents: e_I, unscaled, (B, C, h, w), for a widened U-Net; None for one that is not.
+        start_step: of the `num_inference_steps` of the schedule, the one to begin with.
         generators: one for each row, for schedulers that add noise; others ignore them.
 
     Returns:
         Scaled latents z_0, (B, C, h, w).
 
     Raises:
+        RecipeError: the schedule cannot begin with that step.
         DivergedError: they are not finite; the step from which on is named. It is found after the last step, as to
             look at each would mean to wait for the device.
     """
@@ -151,11 +154,12 @@ def sample(
     image = None
     if image_latents is not None:
         image = torch.cat([image_latents if i else torch.zeros_like(image_latents) for i, _ in passes])
-    scheduler.set_timesteps(num_inference_steps, device=latents.device)
+    timesteps = _begin(scheduler, num_inference_steps, start_step, latents.device)
     options = {"generator": generators} if "generator" in inspect.signature(scheduler.step).parameters else {}
-    latents = latents * scheduler.init_noise_sigma
+    if start_step == 0:
+        latents = latents * scheduler.init_noise_sigma
     sound = torch.zeros((), dtype=torch.int64, device=latents.device)  # steps with finite latents
-    for t in scheduler.timesteps:
+    for t in timesteps:
         inputs = scheduler.scale_model_input(torch.cat([latents] * len(passes)), t)
         if image is not None:
             inputs = torch.cat([inputs, image], dim=1)
@@ -164,9 +168,48 @@ def sample(
         latents = scheduler.step(guidance.combine(predictions), t, latents, return_dict=False, **options)[0]
         sound += all_finite([latents])
         on_step()
-    if (steps := sound.item()) < len(scheduler.timesteps):
-        raise DivergedError(_diverged(scheduler, steps + 1, guidance, unet.dtype))
+    if (steps := sound.item()) < len(timesteps):
+        first = len(scheduler.timesteps) - len(timesteps)
+        raise DivergedError(_diverged(scheduler, first + steps + 1, guidance, unet.dtype))
     return latents
+
+
+def noised(
+    scheduler: Any, latents: torch.Tensor, noise: torch.Tensor, start_step: int, num_inference_steps: int
+) -> torch.Tensor:
+    """z_t (Eq. 1) of some scaled latents z_0, at the noise with which a step of the schedule begins.
+
+    What `sample` takes for a `start_step` above 0. Both tensors are (B, C, h, w).
+
+    Raises:
+        RecipeError: the schedule has no such step, or cannot begin with it.
+    """
+    timesteps = _begin(scheduler, num_inference_steps, start_step, latents.device)
+    return scheduler.add_noise(latents, noise, timesteps[:1].repeat(len(latents)))
+
+
+def steps_from(scheduler: Any, start_step: int) -> int:
+    """How often the U-Net is asked from a step of a schedule that is set on: some schedulers ask twice in a step."""
+    return len(scheduler.timesteps) - start_step * scheduler.order
+
+
+def _begin(scheduler: Any, num_inference_steps: int, start_step: int, device: torch.device) -> torch.Tensor:
+    """Set the schedule; gives its timesteps from one of the steps on."""
+    if not 0 <= start_step < num_inference_steps:
+        raise RecipeError(
+            f"the method begins at step {start_step} of a schedule of {num_inference_steps} steps: take more "
+            "--num-inference-steps"
+        )
+    scheduler.set_timesteps(num_inference_steps, device=device)
+    if start_step and len(getattr(scheduler, "prk_timesteps", ())):
+        raise RecipeError(
+            f"--scheduler {type(scheduler).__name__} starts with Runge-Kutta steps on this base and cannot begin at "
+            f"step {start_step}, as the method does: take another --scheduler"
+        )
+    first = start_step * scheduler.order
+    if first and hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(first)
+    return scheduler.timesteps[first:]
 
 
 def _diverged(scheduler: Any, step: int, guidance: Guidance, dtype: torch.dtype) -> str:

@@ -95,15 +95,15 @@ def balanced(real: np.ndarray, total: int) -> np.ndarray:
 
 
 def addresses(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and k of all rows, in order: k runs from 0 in each class, and any part of the rows has of every class
-    as large a share as the whole: so every shard holds every class. Where all classes are of one size: k first, then
-    label.
+    """Labels and indices of all rows, in order: the index runs from 0 in each class, and any part of the rows has of
+    every class as large a share as the whole: so every shard holds every class. Where all classes are of one size:
+    index first, then label.
     """
     labels = np.repeat(np.arange(len(counts)), counts)
     starts = np.cumsum(counts) - counts
-    k = np.arange(len(labels)) - starts[labels]
+    index = np.arange(len(labels)) - starts[labels]
     # The middle of each row's share of its class. A quotient of whole numbers is rounded correctly, so that equal ones
     # are equal as floats, too, on every machine.
-    place = (2 * k + 1) / (2 * counts[labels])
+    place = (2 * index + 1) / (2 * counts[labels])
     order = np.lexsort((labels, place))
-    return labels[order], k[order]
+    return labels[order], index[order]

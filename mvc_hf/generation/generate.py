@@ -1,4 +1,4 @@
-"""Generating: addresses → conditions → images → shards."""
+"""Generating: addresses → inputs → images → shards."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ..utils.progress import bar, is_main_process, say
 from ..utils.text import some
 from .counts import addresses
 from .generator import Generator
+from .opening import open_generator
 
 if TYPE_CHECKING:
     from ..hub.upload import Published
@@ -68,10 +69,10 @@ def _generate(
     recipe: Recipe, model: str | Path, out: Path, state: Any, watch: Callable[[ShardedDatasetWriter], None],
     published: Published | None,
 ) -> ShardedDatasetWriter:  # fmt: skip
-    generator = Generator.open(recipe, model, state)
+    generator = open_generator(recipe, model, state)
     if published:
         generator.provenance["checkpoint"] |= {"name": published.repo_id, "revision": published.commit}
-    labels, k = addresses(generator.counts)
+    labels, index = addresses(generator.counts)
     _say_what_is_missing(generator)
     with state.main_process_first():  # the first process makes the folder ours, the others find it so
         split = ShardedDatasetWriter(
@@ -100,7 +101,7 @@ def _generate(
                 with split.writer(shard) as spool:
                     shown.update(spool.rows)
                     for batch in batches(split.rows_of(shard), recipe.batch_size, spool.rows):
-                        spool.write(generator.rows(labels[batch], k[batch]))
+                        spool.write(generator.rows(labels[batch], index[batch]))
                         shown.update(len(batch))
                 watch(split)
     state.wait_for_everyone()

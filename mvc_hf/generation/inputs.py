@@ -15,6 +15,7 @@ from ..data.view import ViewConfig
 from ..diffusion.model import StableDiffusion
 from ..errors import DataError, RecipeError
 from ..hub.ids import is_hub_id
+from ..methods.registry import get_method
 from ..utils.memory import check_room
 from ..utils.progress import say
 from ..utils.text import normal, some
@@ -36,7 +37,7 @@ def check_sampling_fits(
 
 def fit_of(recipe: Recipe, notes: CheckpointMetadata) -> str:
     """How the squares that come out stand for pictures of another shape. The untouched base knows of none."""
-    known = notes.native_size and recipe.method != "pretrained"
+    known = notes.native_size and get_method(recipe.method).cls.needs_checkpoint
     return notes.recipe.get("fit", "crop") if known else "crop"
 
 
@@ -45,7 +46,7 @@ def size_of(recipe: Recipe, notes: CheckpointMetadata) -> tuple[int, int]:
     native, side = notes.native_size, recipe.image_size
     if not side:
         return native or (notes.resolution,) * 2
-    if fit_of(recipe, notes) == "crop":
+    if native is None or fit_of(recipe, notes) == "crop":
         return side, side
     return max(1, round(side * native[0] / max(native))), max(1, round(side * native[1] / max(native)))
 
@@ -64,9 +65,14 @@ def dataset_of(recipe: Recipe, notes: CheckpointMetadata) -> str:
 def source_of(recipe: Recipe, notes: CheckpointMetadata) -> Any:
     """The condition images. Raises DataError where their classes are not those of the checkpoint."""
     dataset, known = dataset_of(recipe, notes), notes.source
-    columns = {name: getattr(recipe, name) or notes.recipe.get(name) for name in ("image_column", "label_column")}
-    look, links = ViewConfig.recorded(notes.recipe), {"follow_symlinks": recipe.follow_symlinks}
-    source = open_dataset(dataset, split=recipe.split, view=look, **columns, **links)
+    source = open_dataset(
+        dataset,
+        split=recipe.split,
+        image_column=recipe.image_column or notes.recipe.get("image_column"),
+        label_column=recipe.label_column or notes.recipe.get("label_column"),
+        view=ViewConfig.recorded(notes.recipe),
+        follow_symlinks=recipe.follow_symlinks,
+    )
     source.check_lacking(recipe.max_broken)
     theirs, ours = (list(map(normal, names)) for names in (source.class_names, notes.class_names))
     if theirs != ours:
@@ -108,7 +114,7 @@ def real_counts(recipe: Recipe, notes: CheckpointMetadata) -> np.ndarray | None:
 
 
 def base_of(recipe: Recipe, notes: CheckpointMetadata) -> str:
-    """The base of `method: pretrained`: the one given, or the one that the checkpoint names."""
+    """The untouched base: the one given, or the one that the checkpoint names."""
     name, revision = notes.base["name"], notes.base["revision"]
     if recipe.base:
         return recipe.base

@@ -20,6 +20,7 @@ from ..config.files import LARGEST, decoded, fingerprint, parse_settings, read_t
 from ..config.recipe import Recipe
 from ..config.run_recipe import RunRecipe
 from ..errors import RecipeError
+from ..methods.registry import get_method
 
 if TYPE_CHECKING:
     from ..artifacts.checkpoint import CheckpointMetadata
@@ -60,21 +61,23 @@ class GenerationRequest:
             MvcError: a setting is bad, or recipe, checkpoint or data set are not to be had.
         """
         from .counts import IMAGES_PER_CLASS
+        from .opening import resolve
 
         run = RunRecipe.from_dict(parse_settings(_text_of(file), file))
         given = dict(given)
         model = given.pop("model", None) or run.model or _made_by(run) or _place_of(file)
         recipe = _with(run.recipe, given)
-        notes = _notes_of(model)
+        notes = resolve(recipe, model).notes
         if not any(getattr(recipe, name) for name in HOW_MANY):
             recipe = replace(recipe, images_per_class=IMAGES_PER_CLASS)  # the same whether it is said or not
         key = recipe.identity(GENERATE) | {"checkpoint": notes.fingerprint} | _inputs(recipe, notes)
+        key |= get_method(recipe.method).own_settings(recipe)
         return cls(recipe, model, notes.class_names, fingerprint(key))
 
     @property
     def grouped(self) -> bool:
         """Whether the rows have the group of their condition image."""
-        return bool(self.recipe.group_column) and self.recipe.method != "pretrained"
+        return bool(self.recipe.group_column) and get_method(self.recipe.method).cls.needs_images
 
     def rows(self) -> Iterator[tuple[int, int, dict[str, Any]]]:
         """Shard, number and columns of each row, as `mvc-hf generate` makes them: in the same batches.
@@ -85,15 +88,15 @@ class GenerationRequest:
         from ..utils.distributed import Alone
         from .counts import addresses
         from .generate import batches
-        from .generator import Generator
+        from .opening import open_generator
 
         # Alone, even in a training run of many processes: `datasets` lets one of them generate while the others wait.
-        generator = Generator.open(self.recipe, self.model, Alone())
-        labels, k = addresses(generator.counts)
+        generator = open_generator(self.recipe, self.model, Alone())
+        labels, index = addresses(generator.counts)
         size = self.recipe.shard_size
         for shard, first in enumerate(range(0, len(labels), size)):
             for batch in batches(range(first, min(first + size, len(labels))), self.recipe.batch_size):
-                for number, row in zip(batch.tolist(), generator.rows(labels[batch], k[batch])):
+                for number, row in zip(batch.tolist(), generator.rows(labels[batch], index[batch])):
                     yield shard, number, row
 
 
@@ -146,30 +149,22 @@ def _place_of(file: str) -> str:
     )
 
 
-def _notes_of(model: str) -> CheckpointMetadata:
-    from ..artifacts.checkpoint import CheckpointMetadata
-    from ..hub.download import locate
-    from ..storage.layout import NOTES
-
-    folder, _, _ = locate(model, NOTES) or (Path(model), "", None)
-    return CheckpointMetadata.load(folder)
-
-
 def _inputs(recipe: Recipe, notes: CheckpointMetadata) -> dict[str, Any]:
     """What identifies the condition images, or the untouched base, without reading all of them."""
     from ..hub.download import locate
     from .inputs import base_of, dataset_of, real_counts, source_of
 
-    if recipe.method == "pretrained":
+    method = get_method(recipe.method).cls
+    inputs: dict[str, Any] = {"base": None}
+    if not method.needs_checkpoint:
         base = base_of(recipe, notes)
-        real = real_counts(recipe, notes)
-        counted = None if real is None else real.tolist()
-        return {"base": _files_key(base) or (locate(base, variant=recipe.variant) or ())[1:], "dataset": counted}
-    dataset = dataset_of(recipe, notes)
-    return {
-        "base": None,
-        "dataset": _files_key(dataset, recipe.follow_symlinks) or source_of(recipe, notes).fingerprint,
-    }
+        inputs["base"] = _files_key(base) or (locate(base, variant=recipe.variant) or ())[1:]
+    if method.needs_images:
+        dataset = dataset_of(recipe, notes)
+        there = _files_key(dataset, recipe.follow_symlinks)
+        return inputs | {"dataset": there or source_of(recipe, notes).fingerprint}
+    real = real_counts(recipe, notes)
+    return inputs | {"dataset": None if real is None else real.tolist()}
 
 
 def _files_key(place: str, follow_symlinks: bool = False) -> str | None:

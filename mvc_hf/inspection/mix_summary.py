@@ -37,7 +37,7 @@ class Mixture:
 
     def named(self, captions: list[str]) -> Mixture:
         """With the texts of the captions in place of their numbers."""
-        return Mixture(self.share, tuple(Part(captions[p.caption], p.rows, p.elements) for p in self.parts))
+        return Mixture(self.share, tuple(Part(captions[int(p.caption)], p.rows, p.elements) for p in self.parts))
 
 
 def mixtures(plans: MixPlans, tokens: int, width: int) -> list[Mixture]:

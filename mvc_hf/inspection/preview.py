@@ -1,8 +1,8 @@
 """A look before a long run: a few rows that `generate` would make, at several strengths of mixing.
 
 All images of a row share its address, and so the base caption, the condition image and the starting noise: from column
-to column only the mix differs. They are made by the methods and the generator of `generate`; only the banks are
-others, which encode no more than the captions and images that are looked at.
+to column only the mix differs. A method that does not mix has one column. They are made by the methods and the
+generator of `generate`; only the banks are others, which encode no more than what is looked at.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
-from ..artifacts.checkpoint import CheckpointMetadata
 from ..config.recipe import Recipe
 from ..data.decoding import to_rgb
-from ..diffusion.model import StableDiffusion, precision
+from ..diffusion.model import precision
 from ..diffusion.on_demand_banks import OnDemandLatentBank, OnDemandTextBank
 from ..errors import ModelError, MvcError, RecipeError
 from ..generation.generator import Generator
 from ..generation.inputs import base_of, used_classes
+from ..generation.opening import Resolved, assemble, encode, load, resolve
 from ..hub.download import locate
 from ..methods.base import SamplingInputs
-from ..methods.mvc import Mvc
+from ..methods.registry import RegisteredMethod, get_method
 from ..mixing import MixPlans
-from ..storage.layout import NOTES
 from ..utils.distributed import Alone
 from ..utils.progress import bar, say
 from .mix_summary import Mixture, mixtures
 from .preview_options import choose_classes, choose_settings
 
 MAX_ROWS = 50
+UNTOUCHED = "pretrained"  # the method of the last column
+UNMIXED = Mixture(0.0, ())
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Row:
     """One address, looked at from all sides.
 
     Attributes:
-        condition: x′, as it lies in the data set.
+        condition: x′, as it lies in the data set; None where the method looks at none.
         mixtures: what each setting mixes into the base caption.
         images: the result of each setting.
         pretrained: what the untouched base makes of the caption; None where that column is left out.
@@ -50,9 +50,9 @@ class Row:
 
     class_name: str
     label: int
-    k: int
+    index: int
     caption: str
-    condition: Image.Image
+    condition: Image.Image | None
     mixtures: tuple[Mixture, ...]
     images: tuple[Image.Image, ...]
     pretrained: Image.Image | None
@@ -63,7 +63,7 @@ class Preview:
     """Rows for a contact sheet.
 
     Attributes:
-        settings: (P, Q) of each column.
+        settings: (P, Q) of each column; a single one where the method does not mix.
         model, dataset: names, without paths.
         tokens, width: m and d of an embedding.
     """
@@ -81,6 +81,11 @@ class Preview:
         """The column of the recipe's own P and Q, what `generate` would make; None where it is not among them."""
         mine = (self.recipe.coarse, self.recipe.fine)
         return self.settings.index(mine) if mine in self.settings else None
+
+    @property
+    def mixes(self) -> bool:
+        """Whether the method mixes captions, so that P and Q mean something."""
+        return get_method(self.recipe.method).mixes
 
 
 def preview(
@@ -105,134 +110,113 @@ def preview(
     Raises:
         MvcError: for anything that the user can mend.
     """
-    dtype = precision(recipe.mixed_precision)
-    columns = choose_settings(recipe, settings)
-    folder, name = _checkpoint(model)
-    notes = CheckpointMetadata.load(folder)
+    precision(recipe.mixed_precision)
+    method = get_method(recipe.method)
+    columns = _columns(recipe, method, settings)
+    found = resolve(recipe, model)
+    notes = found.notes
     chosen = choose_classes(classes, notes.class_names, used_classes(notes))
     if rows < 1 or rows * len(chosen) > MAX_ROWS:
         raise RecipeError(
             f"{rows} rows of each of {len(chosen)} classes: a sheet has 1 to {MAX_ROWS} rows; "
             "change --classes or --rows"
         )
-    base = _base(recipe, notes) if pretrained else None
+    base = _base(found) if pretrained and method.name != UNTOUCHED else None
 
-    labels, k = np.repeat(chosen, rows), np.tile(np.arange(rows), len(chosen))
+    labels, index = np.repeat(chosen, rows), np.tile(np.arange(rows), len(chosen))
+    device = Alone().device
+    loaded = load(found, device)
+    banks = encode(found, loaded, OnDemandTextBank, OnDemandLatentBank)
+    if banks.images is not None:
+        banks.images.look_at(chosen)
     # Captions and images are encoded in full precision, as for the banks, and only then the model gets its own.
-    opened = Generator.open(
-        replace(recipe, method="mvc", mixed_precision="no"), folder, Alone(), OnDemandTextBank, OnDemandLatentBank
-    )
-    text, images = opened.method.text, opened.method.images
-    images.look_at(chosen)
-    methods = [Mvc(replace(recipe, coarse=p, fine=q), opened.method.model, text, images) for p, q in columns]
-    found = [method.conditions(labels, k) for method in methods]
-    opened.method.model.to(opened.method.model.unet.device, dtype)
+    generators = [
+        assemble(replace(found, recipe=replace(found.recipe, coarse=p, fine=q)), loaded, banks) for p, q in columns
+    ]
+    inputs = [generator.method.inputs(labels, index) for generator in generators]
+    loaded.model.to(device, precision(recipe.mixed_precision))
 
     with bar(len(labels) * (len(columns) + bool(base)), "previewing", " images") as shown:
-        results = _painted(opened, found, labels, k, shown)
-        for bank in (text, images):
-            bank.let_go()
-        del opened, methods  # and with them the model: two do not fit into every memory
-        plain = _by_base(replace(recipe, base=base), folder, dtype, labels, k, shown) if base else None
+        results = _images(generators[0], inputs, labels, index, shown)
+        for bank in (banks.text, banks.images):
+            if bank is not None:
+                bank.let_go()
+        del loaded, generators  # and with them the model: two do not fit into every memory
+        plain = _by_base(found, base, labels, index, shown) if base else None
 
-    mixed = [mixtures(MixPlans.from_records(each.mixes), text.tokens, text.width) for each in found]
-    made = []
-    for i, label in enumerate(labels):
-        made.append(
-            Row(
-                class_name=notes.class_names[label],
-                label=int(label),
-                k=int(k[i]),
-                caption=found[0].prompts[i],
-                condition=to_rgb(images.source.image(found[0].conditions[i])),
-                mixtures=tuple(each[i].named(text.table.captions) for each in mixed),
-                images=tuple(column[i] for column in results),
-                pretrained=plain[i] if plain else None,
-            )
+    text, source = banks.text, found.source
+    mixed = [_mixtures(each, text) if method.mixes else [UNMIXED] * len(labels) for each in inputs]
+    conditions = inputs[0].provenance["condition"]
+    made = [
+        Row(
+            class_name=notes.class_names[label],
+            label=int(label),
+            index=int(index[i]),
+            caption=inputs[0].provenance["prompt"][i],
+            condition=None if source is None or conditions[i] is None else to_rgb(source.image(conditions[i])),
+            mixtures=tuple(each[i] for each in mixed),
+            images=tuple(column[i] for column in results),
+            pretrained=plain[i] if plain else None,
         )
-    return Preview(tuple(made), columns, recipe, name, images.source.name, text.tokens, text.width)
+        for i, label in enumerate(labels)
+    ]
+    name = found.name or Path(model).name
+    dataset = notes.source["name"] if source is None else source.name
+    return Preview(tuple(made), columns, found.recipe, name, dataset, text.tokens, text.width)
 
 
-@dataclass
-class _Known:
-    """A method whose conditions are there already."""
-
-    name: str
-    model: StableDiffusion
-    found: SamplingInputs
-
-    def conditions(self, labels: np.ndarray, k: np.ndarray) -> SamplingInputs:
-        return self.found
+def _columns(recipe: Recipe, method: RegisteredMethod, settings: str | None) -> tuple[tuple[int, int], ...]:
+    """P and Q of each column."""
+    if method.mixes:
+        return choose_settings(recipe, settings)
+    if settings is not None:
+        raise RecipeError(f"--settings {settings!r}: the method {method.name} does not mix, and has no P and Q")
+    return ((0, 0),)
 
 
-def _painted(
-    generator: Generator, found: list[SamplingInputs], labels: np.ndarray, k: np.ndarray, shown: Any
+def _mixtures(inputs: SamplingInputs, text: OnDemandTextBank) -> list[Mixture]:
+    """What each row mixes into its base caption."""
+    found = mixtures(MixPlans.from_records(inputs.provenance["mix"]), text.tokens, text.width)
+    return [mixture.named(text.table.captions) for mixture in found]
+
+
+def _images(
+    generator: Generator, inputs: list[SamplingInputs], labels: np.ndarray, index: np.ndarray, shown: Any
 ) -> list[list[Image.Image]]:
-    """The images of some conditions for the same addresses; batches reach over all of them."""
-    joined, times = _joined(found), len(found)
-    labels, k = np.tile(labels, times), np.tile(k, times)
-    name, model, out = generator.method.name, generator.method.model, []
+    """The images of some inputs for the same addresses, a list for each; batches reach over all of them."""
+    joined, times = SamplingInputs.joined(inputs), len(inputs)
+    labels, index = np.tile(labels, times), np.tile(index, times)
+    images: list[Image.Image] = []
     for first in range(0, len(labels), generator.recipe.batch_size):
         part = slice(first, first + generator.recipe.batch_size)
-        batch = replace(generator, method=_Known(name, model, _part(joined, part)))
-        images, _ = batch.images(labels[part], k[part])
-        out += images
-        shown.update(len(images))
-    each = len(out) // times
-    return [out[i : i + each] for i in range(0, len(out), each)]
-
-
-def _joined(found: list[SamplingInputs]) -> SamplingInputs:
-    """Conditions one after the other."""
-
-    def tensors(name: str) -> torch.Tensor | None:
-        values = [getattr(each, name) for each in found]
-        return None if values[0] is None else torch.cat(values)
-
-    return SamplingInputs(
-        latents=tensors("latents"),
-        prompt_embeds=tensors("prompt_embeds"),
-        null_embeds=found[0].null_embeds,
-        image_latents=tensors("image_latents"),
-        **{name: [value for each in found for value in getattr(each, name)] for name in _LISTS},
-    )
-
-
-_LISTS = ("prompts", "conditions", "mixes")
-
-
-def _part(found: SamplingInputs, rows: slice) -> SamplingInputs:
-    names = ("latents", "prompt_embeds", "image_latents", *_LISTS)
-    values = {name: getattr(found, name) for name in names}
-    return replace(found, **{name: None if value is None else value[rows] for name, value in values.items()})
+        batch = generator.images_of(joined[part], labels[part], index[part])
+        images += batch
+        shown.update(len(batch))
+    each = len(images) // times
+    return [images[i : i + each] for i in range(0, len(images), each)]
 
 
 def _by_base(
-    recipe: Recipe, folder: Path, dtype: torch.dtype, labels: np.ndarray, k: np.ndarray, shown: Any
+    found: Resolved, base: str, labels: np.ndarray, index: np.ndarray, shown: Any
 ) -> list[Image.Image] | None:
     """What the untouched base makes of the captions; None, and a line, where it is no model."""
     try:
-        generator = Generator.open(
-            replace(recipe, method="pretrained", mixed_precision="no"), folder, Alone(), OnDemandTextBank
-        )
+        plain = resolve(replace(found.recipe, method=UNTOUCHED, base=base), found.folder)
+        loaded = load(plain, Alone().device)
+        generator = assemble(plain, loaded, encode(plain, loaded, OnDemandTextBank))
     except ModelError as error:  # the other columns are made by now, and are not to be lost
         _left_out(error)
         return None
-    found = generator.method.conditions(labels, k)
-    generator.method.model.to(generator.method.model.unet.device, dtype)
-    return _painted(generator, [found], labels, k, shown)[0]
+    inputs = generator.method.inputs(labels, index)
+    loaded.model.to(loaded.model.unet.device, precision(found.recipe.mixed_precision))
+    return _images(generator, [inputs], labels, index, shown)[0]
 
 
-def _checkpoint(model: str | Path) -> tuple[Path, str]:
-    """Folder and recordable name of a checkpoint."""
-    found = locate(model, NOTES)
-    return found[:2] if found else (Path(model), Path(model).name)
-
-
-def _base(recipe: Recipe, notes: CheckpointMetadata) -> str | None:
+def _base(found: Resolved) -> str | None:
     """The untouched base; None, and a line, where nobody said where it is."""
+    recipe = found.recipe
     try:
-        name = base_of(recipe, notes)
+        name = base_of(recipe, found.notes)
         if locate(name, variant=recipe.variant) is None:
             raise ModelError(f"no model at {name!r}: give --base a folder in diffusers' layout, or a Hub id")
         return name

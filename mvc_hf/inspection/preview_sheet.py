@@ -96,20 +96,24 @@ def _columns(preview: Preview) -> list[Column]:
     side = max(max(_shown(image).size) for row in rows for image in row.images)
     width = max(side, 112)
     shown_mix = _shown_mix(preview)
-    columns = [
-        Column(CAPTION_WIDTH, "class and base caption", "where the mix starts", tuple(map(_about, rows))),
-        Column(width, "condition x'", "a real image", tuple(Cell((), _fitted(row.condition, side)) for row in rows)),
-    ]
+    columns = [Column(CAPTION_WIDTH, "class and base caption", "where the mix starts", tuple(map(_about, rows)))]
+    if any(row.condition for row in rows):
+        cells = tuple(Cell((), None if row.condition is None else _fitted(row.condition, side)) for row in rows)
+        columns.append(Column(width, "condition x'", "a real image", cells))
     if shown_mix is not None:
         p, q = preview.settings[shown_mix]
         cells = tuple(_parts(row.mixtures[shown_mix], row, preview) for row in rows)
         columns.append(Column(PARTS_WIDTH, "captions mixed in", f"at P = {p}, Q = {q}", cells))
     for i, (p, q) in enumerate(preview.settings):
         below = "what generate makes" if i == preview.own else "not mixed" if p == q == 0 else ""
-        cells = tuple(Cell(_share(row.mixtures[i]), _fitted(row.images[i], side)) for row in rows)
-        columns.append(Column(width, f"P = {p}, Q = {q}", below, cells, marked=i == preview.own))
+        if preview.mixes:
+            heading, shares = f"P = {p}, Q = {q}", [_share(row.mixtures[i]) for row in rows]
+        else:
+            heading, below, shares = preview.recipe.method, "what generate makes", [()] * len(rows)
+        cells = tuple(Cell(share, _fitted(row.images[i], side)) for share, row in zip(shares, rows))
+        columns.append(Column(width, heading, below, cells, marked=i == preview.own))
     if any(row.pretrained for row in rows):
-        cells = tuple(Cell((), _fitted(row.pretrained, side)) for row in rows)
+        cells = tuple(Cell((), None if row.pretrained is None else _fitted(row.pretrained, side)) for row in rows)
         columns.append(Column(width, "pretrained base", "base caption alone", cells))
     return columns
 
@@ -122,7 +126,7 @@ def _shown_mix(preview: Preview) -> int | None:
 
 def _about(row: Row) -> Cell:
     name = [Line(text, NAME) for text in wrapped(row.class_name, NAME, CAPTION_WIDTH, 2)]
-    address = Line(f"class {row.label}, k = {row.k}", SMALL, GREY)
+    address = Line(f"class {row.label}, index {row.index}", SMALL, GREY)
     caption = [Line(text) for text in wrapped(row.caption, BODY, CAPTION_WIDTH, CAPTION_LINES)]
     return Cell((*name, address, Line(caption[0].text, above=5), *caption[1:]))
 
@@ -130,12 +134,13 @@ def _about(row: Row) -> Cell:
 def _parts(mixture: Mixture, row: Row, preview: Preview) -> Cell:
     if not mixture.parts:
         return Cell((Line("nothing: there is no other caption", SMALL, GREY),))
-    lines = []
+    lines: list[Line] = []
     prefix = with_prefix(row.class_name, "")
     for part in mixture.parts[:PARTS]:
         amounts = [_number(n, what) for n, what in ((part.rows, "row"), (part.elements, "element")) if n]
         lines.append(Line(" and ".join(amounts), SMALL, MARK, above=4 if lines else 0))
-        own = part.caption.removeprefix(prefix).strip() or part.caption  # the prefix is that of the base caption
+        caption = str(part.caption)
+        own = caption.removeprefix(prefix).strip() or caption  # the prefix is that of the base caption
         lines += [Line(text) for text in wrapped(own, BODY, PARTS_WIDTH, PART_LINES)]
     if rest := mixture.parts[PARTS:]:
         elements = sum(part.rows * preview.width + part.elements for part in rest)
@@ -166,6 +171,8 @@ def _facts(preview: Preview) -> list[str]:
 
 
 def _legend(preview: Preview) -> list[str]:
+    if not preview.mixes:
+        return []
     return [
         "The images of a row share base caption, condition image and starting noise: only the mix differs. P coarse "
         f"copies put rows of other captions' embeddings ({preview.tokens} rows of {preview.width} elements) into that "
@@ -203,5 +210,5 @@ def _fitted(image: Image.Image, side: int) -> Image.Image:
     if longest <= side:
         scale = side // longest
         return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
-    size = (max(1, round(n * side / longest)) for n in image.size)
-    return image.resize(tuple(size), Image.Resampling.LANCZOS)
+    width, height = (max(1, round(n * side / longest)) for n in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)

@@ -7,9 +7,9 @@ device, so pixels agree only to within rounding: see `TOLERANCE`. Only what the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,34 +18,30 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .. import mixing
-from ..artifacts.checkpoint import CheckpointMetadata, load_captions
+from ..artifacts.checkpoint import CheckpointMetadata
 from ..artifacts.rows import Row, find_row
 from ..config.fields import GENERATE
 from ..config.recipe import Recipe
-from ..diffusion.latent_bank import moments_of
-from ..diffusion.model import StableDiffusion, load_base, precision
-from ..diffusion.on_demand_banks import OnDemandTextBank
-from ..diffusion.sampling import make_scheduler
+from ..diffusion.model import precision
+from ..diffusion.on_demand_banks import OnDemandLatentBank, OnDemandTextBank
 from ..errors import DataError, ModelError, RecipeError
 from ..generation.generator import Generator
-from ..generation.inputs import base_of, dataset_of, source_of
+from ..generation.inputs import dataset_of
+from ..generation.opening import Banks, Resolved, assemble, encode, load, resolve
 from ..hub.download import locate
-from ..methods.base import SamplingInputs
+from ..methods.base import FromRecord, SamplingInputs
 from ..storage.layout import NOTES
 from ..utils.distributed import Alone
 from ..utils.progress import say
-from ..utils.rng import Stream, below, normal, words
 
 if TYPE_CHECKING:
-    from ..captions.table import CaptionTable
     from ..data.base import Source
 
 # The largest difference of a channel, in levels of 255, that still counts as rounding, by the precision of the model.
 # With the demo's model another batch makes 1, in bf16, too, and bf16 for full precision 5. The limits leave room
 # for larger models and other devices; a picture of another row, seed or checkpoint is off by a hundred and more.
 TOLERANCE = {"no": 2, "fp16": 16, "bf16": 32}
-PLAN = ("prompt", "condition", "mix")
+PLAN = ("label", "prompt", "condition", "mix")  # columns that follow from the address, besides the picture
 
 
 @dataclass(frozen=True)
@@ -117,138 +113,101 @@ def replay(
     row = find_row(dataset, number)
     recipe = replace(_recipe_of(row, condition_data, base), follow_symlinks=follow_symlinks)
     folder, called = _checkpoint_of(row, model)
-    notes = CheckpointMetadata.load(folder)
-    if notes.fingerprint != row.made_from.get("checkpoint"):
+    found = resolve(recipe, folder)
+    if found.notes.fingerprint != row.made_from.get("checkpoint"):
         raise ModelError(f"{called} is another checkpoint than the one that the row was made from")
-    remade, allowed = _possible_here(recipe)
-    easel = _Easel.of(remade, notes, folder, row, Alone().device)
-    plan = {
-        name: (row[name], follows)
-        for name, follows in zip(PLAN, easel.plan())
-        if json.dumps(row[name], sort_keys=True) != json.dumps(follows, sort_keys=True)
-    }
-    image = easel.image()
+    recipe, allowed = _possible_here(found.recipe)
+    found = _checked(replace(found, recipe=recipe), row)
+    loaded = load(found, Alone().device)
+    if not found.method.cls.needs_checkpoint and loaded.model.fingerprint() != row.made_from.get("base"):
+        raise ModelError(f"{loaded.model.name} is another base than the one that the row was made from")
+    loaded = replace(loaded, size=tuple(row.made_from["image_size"]))
+    banks = encode(found, loaded, OnDemandTextBank, OnDemandLatentBank)
+    generator = assemble(found, loaded, banks)
+    address, inputs = _from_address(generator, banks, row, found.source)
+    plan = _differing(row, inputs)
+    if plan and isinstance(generator.method, FromRecord):
+        _check_condition(row, found.source)
+        inputs = generator.method.recorded(*address, {name: [row[name]] for name in inputs.provenance})
+    loaded.model.to(Alone().device, precision(recipe.mixed_precision))
+    (image,) = generator.images_of(inputs, *address)
     largest, mean = _difference(row.image(), image)
     return Replayed(row, image, plan, largest, mean, allowed if tolerance is None else tolerance)
 
 
-@dataclass
-class _Easel:
-    """Everything that one row needs, and a method of generating that knows only this row."""
-
-    recipe: Recipe
-    notes: CheckpointMetadata
-    row: Row
-    model: StableDiffusion
-    table: CaptionTable
-    source: Source | None  # of the condition images
-
-    @classmethod
-    def of(cls, recipe: Recipe, notes: CheckpointMetadata, folder: Path, row: Row, device: torch.device) -> _Easel:
-        table = load_captions(folder, notes.class_names)
-        if recipe.method == "pretrained":
-            recipe = replace(recipe, coarse=0, fine=0)
-            model, source = load_base(base_of(recipe, notes), recipe.variant), None
-            if model.fingerprint() != row.made_from.get("base"):
-                raise ModelError(f"{model.name} is another base than the one that the row was made from")
-        else:
-            source = source_of(_with_dataset(recipe, notes), notes)
-            if source.fingerprint != row.made_from.get("dataset"):
-                raise DataError(
-                    f"{source.name} is not the data set whose images the row was conditioned on: give --dataset-source"
-                )
-            model = load_base(str(folder))
-        model.to(device)
-        return cls(recipe, notes, row, model, table, source)
-
-    def plan(self) -> tuple[str, int | None, dict[str, Any]]:
-        """Prompt, condition and mix, as they follow from the row's address."""
-        plans = self._plans()
-        return self.table.captions[int(plans.base[0])], self._condition(), plans.record(0)
-
-    def image(self) -> Image.Image:
-        """The picture, from what the row records."""
-        dtype = precision(self.recipe.mixed_precision)
-        conditions = self._recorded()
-        scheduler = make_scheduler(self.recipe.scheduler, self.model.scheduler.config, self.recipe.num_inference_steps)
-        self.model.to(self.model.unet.device, dtype)
-        size = tuple(self.row.made_from["image_size"])
-        easel = _Painted(self.recipe.method, self.model, lambda *_: conditions)
-        generator = Generator(self.recipe, self.notes, easel, scheduler, size, {}, {})
-        (image,), _ = generator.images(*self._address())
-        return image
-
-    def _address(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.array([self.row["label"]]), np.array([self.row["index"]])
-
-    def _plans(self) -> mixing.MixPlans:
-        labels, k = self._address()
-        return mixing.plan(
-            self.recipe.seed, labels, k,
-            pool_start=self.table.pool_start[labels], pool_size=self.table.pool_size[labels],
-            tokens=self.model.tokens, width=self.model.width,
-            coarse=self.recipe.coarse, fine=self.recipe.fine,
-        )  # fmt: skip
-
-    def _condition(self) -> int | None:
-        """The source row that the address gives. Images that cannot be read are never drawn, but who knows them?"""
-        if self.source is None:
-            return None
-        labels, k = self._address()
-        draws = words(self.recipe.seed, Stream.CONDITION, labels, k, 1)[:, 0]
-        members = self.source.members[labels[0]]
-        drawn = int(members[below(draws, len(members))[0]])
-        if drawn != self.row["condition"]:  # look closer: read them all, and leave out those that are broken
-            members = np.array([row for row in members if self._is_readable(int(row))])
-            drawn = int(members[below(draws, len(members))[0]])
-        return drawn
-
-    def _is_readable(self, row: int) -> bool:
-        try:
-            self.source.image(row)
-        except DataError:
-            return False
-        return True
-
-    def _recorded(self) -> SamplingInputs:
-        """As `methods.Mvc` and `Pretrained` make them, with the captions of this row alone."""
-        labels, k = self._address()
-        latent = self.notes.resolution // self.model.vae_factor
-        shape = (self.model.vae.config.latent_channels, latent, latent)
-        noise = torch.from_numpy(normal(self.recipe.seed, Stream.NOISE, labels, k, shape))
-        embeds, null = self._embeddings(mixing.MixPlans.from_records([self.row["mix"]]))
-        image = None
-        if self.source is not None:
-            moments = moments_of(self.source, [self.row["condition"]], self.model, self.notes.resolution)
-            image = moments[:, 0].float()
-        elif self.model.unet.config.in_channels != shape[0]:
-            image = torch.zeros_like(noise)
-        return SamplingInputs(
-            noise, embeds, null, image, [self.row["prompt"]], [self.row["condition"]], [self.row["mix"]]
+def _checked(found: Resolved, row: Row) -> Resolved:
+    """With the data set that the row was conditioned on. Raises MvcError where it, or the method, is another."""
+    for name, value in found.method.own_settings(found.recipe).items():
+        if row.made_from.get(name) != value:
+            raise RecipeError(
+                f"the method {found.method.name} has {name} = {value!r} here, and the row was made with "
+                f"{row.made_from.get(name)!r}: register it with that"
+            )
+    if not found.method.cls.needs_images:
+        return found
+    found = replace(found, recipe=_with_dataset(found.recipe, found.notes))
+    source = found.source
+    if source is not None and source.fingerprint != row.made_from.get("dataset"):
+        raise DataError(
+            f"{source.name} is not the data set whose images the row was conditioned on: give --dataset-source"
         )
-
-    def _embeddings(self, plans: mixing.MixPlans) -> tuple[torch.Tensor, torch.Tensor]:
-        """The mix and CLIP("")."""
-        named = np.concatenate([plans.base, plans.coarse[..., 0].ravel(), plans.fine[..., 0].ravel()])
-        if named.min() < 0 or named.max() >= len(self.table):
-            raise DataError(f"the mix names caption {named.max()}; the checkpoint has {len(self.table)}")
-        text = OnDemandTextBank(self.table, self.model)
-        return text.mixed(plans), text.null.float()
+    return found
 
 
-@dataclass
-class _Painted:
-    """A method whose conditions are known."""
+def _from_address(
+    generator: Generator, banks: Banks, row: Row, source: Source | None
+) -> tuple[tuple[np.ndarray, np.ndarray], SamplingInputs]:
+    """The row's address, and what follows from it.
 
-    name: str
-    model: StableDiffusion
-    conditions: Callable[[np.ndarray, np.ndarray], SamplingInputs]
+    A row may have another label than its address: then it is the class of its condition image, or of its base caption.
+    Images that cannot be read are never drawn, but who knows them? Where nothing agrees, those of the classes in
+    question are read, and it is tried once more without the broken ones.
+    """
+    labels = list(dict.fromkeys([row["label"], *_other_labels(row, source, banks.text.table.labels)]))
+    for look_closer in (False, True):
+        if look_closer and banks.images is not None:
+            banks.images.look_at([label for label in labels if len(banks.images.members[label])])
+        for label in labels:
+            address = np.array([label]), np.array([row["index"]])
+            with contextlib.nullcontext() if look_closer else contextlib.suppress(DataError):
+                inputs = generator.method.inputs(*address)
+                if not _differing(row, inputs):
+                    return address, inputs
+    address = np.array([row["label"]]), np.array([row["index"]])
+    return address, generator.method.inputs(*address)
+
+
+def _other_labels(row: Row, source: Source | None, labels_of_captions: np.ndarray) -> list[int]:
+    """The classes of the condition image and of the base caption, where there are such."""
+    labels_of_images = np.zeros(0, np.int64) if source is None else source.labels
+    named = ((row["condition"], labels_of_images), ((row["mix"] or {}).get("base"), labels_of_captions))
+    found = [labels[number] for number, labels in named if number is not None and 0 <= number < len(labels)]
+    return [int(label) for label in found if label >= 0]
+
+
+def _differing(row: Row, inputs: SamplingInputs) -> dict[str, tuple[Any, Any]]:
+    """The columns that are not what the address gives: (as recorded, as they follow)."""
+    follows = {"label": int(inputs.labels[0]), **{name: values[0] for name, values in inputs.provenance.items()}}
+    return {name: (row[name], follows[name]) for name in PLAN if _text(row[name]) != _text(follows[name])}
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=int)  # whole numbers of numpy, too
+
+
+def _check_condition(row: Row, source: Source | None) -> None:
+    """Raises DataError where the row names an image that there is not."""
+    if source is not None and not (row["condition"] is not None and 0 <= row["condition"] < len(source)):
+        raise DataError(
+            f"the row was conditioned on image {row['condition']}, it says; {source.name} has {len(source)}, counted "
+            "from 0"
+        )
 
 
 def _recipe_of(row: Row, dataset: str, base: str) -> Recipe:
     """The settings that the row was made with."""
     known = Recipe().to_dict(GENERATE)
-    given = {"dataset": dataset, "base": base, "image_size": None}
+    given = {"dataset": dataset, "base": base, "image_size": None, "group_column": None, "batch_size": 1}
     settings = {name: value for name, value in row.made_from.items() if name in known} | given
     return Recipe(**settings | {name: row[name] for name in ("seed", "method")})
 

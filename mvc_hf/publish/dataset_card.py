@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.reader import ShardReader
-from ..errors import OutputError
+from ..errors import OutputError, RecipeError
 from ..storage.notes import atomic_write
 from ..utils.text import one_line
 from .markup import markdown, pairs, yaml_code, yaml_text
@@ -56,14 +56,14 @@ def dataset_card(folder: Path, repo_id: str | None = None) -> str:
     known = publishable(manifest.get("provenance") or {})
     checkpoint, base = Origin.of(known.get("checkpoint"), "model"), Origin.of(known.get("base"), "model")
     source = Origin.of(known.get("source"), "dataset")
-    pretrained = made_from.get("method") == "pretrained"
-    licences = [base.licence] if pretrained else [base.licence, source.licence]
+    description, saw_images = _method(str(made_from.get("method", "mvc")))
+    licences = [base.licence, source.licence] if saw_images else [base.licence]
     return filled(
         "dataset_card_template.md",
         metadata=yaml_text(_dataset_metadata(names, shards, source, Licence.of_all(licences), is_grouped(made_from))),
         title=markdown(repo_id or _pretty_name(source)),
         rows=f"{shards.rows:,}",
-        method=_method(pretrained),
+        method=description,
         samples=samples_section(folder),
         origins=origins_table({"checkpoint": checkpoint, "base model": base, "image set": source}),
         recipe=yaml_code(made_from),
@@ -77,7 +77,7 @@ def dataset_card(folder: Path, repo_id: str | None = None) -> str:
         next_seed=int(made_from.get("seed", 0)) + 1,
         timm_data=timm_data(source),
         num_classes=len(names),
-        licence=_dataset_licence(base, source, pretrained),
+        licence=_dataset_licence(base, source, saw_images),
         citation=CITATION,
     )
 
@@ -163,17 +163,19 @@ def _pretty_name(source: Origin) -> str:
     return f"Synthetic images after {source.name}" if source.name else "Synthetic images by mixing visual concepts"
 
 
-def _method(pretrained: bool) -> str:
-    if pretrained:
-        return "They were made by an untouched text-to-image model, prompted with captions of the real images."
-    return (
-        'They were made by "Mixing Visual Concepts" (MVC): a diffusion model, fine-tuned on the real images, is given '
-        "one of them and a mix of caption embeddings of its class."
-    )
+def _method(name: str) -> tuple[str, bool]:
+    """What the card says of a method, and whether real images went into what it makes."""
+    from ..methods.registry import get_method
+
+    try:
+        method = get_method(name).cls
+    except RecipeError:  # a plugin's, which is not here
+        return f"They were made by the method {markdown(name)}.", True
+    return method.description, method.needs_images or method.needs_checkpoint
 
 
-def _dataset_licence(base: Origin, source: Origin, pretrained: bool) -> str:
-    images = "" if pretrained else f" The real images that it was trained on have the licence: {source.licence}."
+def _dataset_licence(base: Origin, source: Origin, saw_images: bool) -> str:
+    images = f" The real images that it was trained on have the licence: {source.licence}." if saw_images else ""
     return (
         f"The pictures come from a model with the licence: {base.licence}.{images} The terms of all of them may bind "
         "you. Where one is not known, find it out before you use the data set."

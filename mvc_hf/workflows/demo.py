@@ -14,7 +14,7 @@ from ..data.base import Source
 from ..data.loading import open_dataset
 from ..errors import OutputError
 from ..generation.generate import generate
-from ..generation.generator import Generator
+from ..generation.opening import open_generator
 from ..report.contact_sheet import contact_sheet
 from ..storage.locks import locked_folder, strangers
 from ..storage.notes import atomic_write, read_json, write_json
@@ -116,10 +116,10 @@ def draw_sheet(mvc: Recipe, pretrained: Recipe, out: Path) -> None:
     state = process_state()
     source = open_dataset(mvc.dataset)
     classes = len(source.class_names)
-    labels, k = np.repeat(np.arange(classes), SHOWN), np.tile(np.arange(SHOWN), classes)
+    labels, index = np.repeat(np.arange(classes), SHOWN), np.tile(np.arange(SHOWN), classes)
     columns = {"real": [_first_images(source, label) for label in range(classes)]}
     for title, recipe in (("MVC", mvc), ("pretrained", pretrained)):
-        images, _ = Generator.open(recipe, out / "checkpoint", state).images(labels, k)
+        images, _ = open_generator(recipe, out / "checkpoint", state).images(labels, index)
         columns[title] = [images[i : i + SHOWN] for i in range(0, len(images), SHOWN)]
     with atomic_write(out / "contact_sheet.png") as temporary:
         contact_sheet(columns, source.class_names).save(temporary, "PNG")

@@ -53,8 +53,8 @@ def nothing_is_spent(monkeypatch):
     monkeypatch.setattr(mvc_hf.workflows.demo, "finetune", spend)
     monkeypatch.setattr(mvc_hf.training.trainer.Trainer, "train", spend)
     monkeypatch.setattr(mvc_hf.generation.generator.Generator, "rows", spend)
-    monkeypatch.setattr(mvc_hf.inspection.estimate._Rehearsal, "all", spend)
-    monkeypatch.setattr(mvc_hf.inspection.preview, "_painted", spend)
+    monkeypatch.setattr(mvc_hf.inspection.estimate, "_measure", spend)
+    monkeypatch.setattr(mvc_hf.inspection.preview, "_images", spend)
 
 
 @pytest.fixture(autouse=True)

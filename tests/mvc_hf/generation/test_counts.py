@@ -187,10 +187,10 @@ def test_counts_are_part_of_what_a_data_set_is(uneven, checkpoint, tmp_path, cap
 
 
 def test_the_default_is_a_hundred_of_each_class(uneven, checkpoint, tmp_path):
-    from mvc_hf.generation.generator import Generator
+    from mvc_hf.generation.opening import open_generator
     from mvc_hf.utils.distributed import Alone
 
-    found = [Generator.open(recipe_of(uneven, **n), checkpoint, Alone()) for n in ({}, {"images_per_class": 100})]
+    found = [open_generator(recipe_of(uneven, **n), checkpoint, Alone()) for n in ({}, {"images_per_class": 100})]
     assert found[0].made_from == found[1].made_from
     assert found[0].made_from["images_per_class"] == 100 and "images_of_class" not in found[0].made_from
 

@@ -130,7 +130,7 @@ def test_the_untouched_base_is_what_diffusers_text_to_image_gives(recipe, checkp
 
     settings = {"method": "pretrained", "base": str(tiny_base), "images_per_class": 1, "num_inference_steps": 5}
     generate(change(recipe, **settings), checkpoint, tmp_path / "out")
-    pipeline = diffusers.StableDiffusionRunRecipe.from_pretrained(tiny_base, dtype=torch.float32)
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(tiny_base, dtype=torch.float32)
     pipeline.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     theirs = pipeline(
@@ -377,6 +377,6 @@ def test_memory_that_does_not_suffice_is_one_line(recipe, checkpoint, tmp_path, 
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("mvc_hf.generation.generate.sample", full)
+    monkeypatch.setattr("mvc_hf.generation.generator.sample", full)
     with pytest.raises(NotEnoughMemory, match=r"memory does not suffice to generate.*--batch-size"):
         generate(recipe, checkpoint, tmp_path / "out")

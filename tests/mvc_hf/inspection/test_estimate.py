@@ -13,7 +13,9 @@ from tiny_blip import tiny_captioner
 import mvc_hf.training.finetune
 from mvc_hf import cli
 from mvc_hf.config.run_recipe import RunRecipe
-from mvc_hf.inspection import estimate as planning
+from mvc_hf.errors import RecipeError
+from mvc_hf.generation import generator as generating
+from mvc_hf.inspection import estimate, measuring
 from mvc_hf.inspection.cost_table import Estimate, Plan, Stage, duration, size
 from mvc_hf.inspection.estimate import plan
 from mvc_hf.utils.memory import Peak
@@ -41,7 +43,7 @@ def test_sizes_are_those_of_the_run(settings, tmp_path, monkeypatch, more):
     pipeline = RunRecipe.from_dict(settings | more)
     found = plan(pipeline)
     assert {p.name for p in tmp_path.rglob("*")} == {"temporary"}  # neither output nor cache nor anything temporary
-    pipeline.run()
+    run(pipeline)
     checkpoint = tmp_path / "out" / "checkpoint"
     weights = [checkpoint / part for part in ("unet", "vae", "text_encoder")]
     made = {
@@ -99,10 +101,11 @@ class Clock:
 def test_times_are_those_of_the_batches(settings, monkeypatch):
     """A slow first update is the warm-up; then 2 to 3 s each. Denoising takes 1 s a step of a batch of 6."""
     clock = Clock()
-    monkeypatch.setattr(planning, "time", SimpleNamespace(monotonic=clock.monotonic))
+    for module in (measuring, estimate):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic))
     update = mvc_hf.training.trainer.Trainer._update
     monkeypatch.setattr(mvc_hf.training.trainer.Trainer, "_update", clock.takes([7, 2, 3, 2, 2, 2], update))
-    sample = planning.sample
+    sample = generating.sample
 
     def slow_sample(*arguments, on_step, **options):
         def step():
@@ -111,7 +114,7 @@ def test_times_are_those_of_the_batches(settings, monkeypatch):
 
         return sample(*arguments, on_step=step, **options)
 
-    monkeypatch.setattr(planning, "sample", slow_sample)
+    monkeypatch.setattr(generating, "sample", slow_sample)
     found = {stage.name: stage.time for stage in plan(RunRecipe.from_dict(settings | {"holdout_fraction": 0})).stages}
     assert found["finetune"].low == pytest.approx(0.9 * 6 * 2)
     assert found["finetune"].high == pytest.approx(1.1 * 6 * 3)
@@ -121,7 +124,8 @@ def test_times_are_those_of_the_batches(settings, monkeypatch):
 
 def test_looks_at_kept_aside_images_take_time(settings, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(planning, "time", SimpleNamespace(monotonic=clock.monotonic))
+    for module in (measuring, estimate):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic))
     update = mvc_hf.training.trainer.Trainer._update
     monkeypatch.setattr(mvc_hf.training.trainer.Trainer, "_update", clock.takes(itertools.repeat(3.0), update))
     times = [
@@ -133,13 +137,13 @@ def test_looks_at_kept_aside_images_take_time(settings, monkeypatch):
 
 
 def test_no_more_steps_than_time_allows(settings, monkeypatch):
-    monkeypatch.setattr(planning, "SECONDS", -1.0)
-    steps, sample = [], planning.sample
+    monkeypatch.setattr(measuring, "SECONDS", -1.0)
+    steps, sample = [], generating.sample
 
     def counted(*arguments, on_step, **options):
         return sample(*arguments, on_step=lambda: steps.append(1) or on_step(), **options)
 
-    monkeypatch.setattr(planning, "sample", counted)
+    monkeypatch.setattr(generating, "sample", counted)
     plan(RunRecipe.from_dict(settings | {"num_inference_steps": 50}))
     assert len(steps) == 2
 
@@ -200,7 +204,7 @@ def test_memory_that_does_not_suffice(settings, tmp_path, monkeypatch, capsys):
 
 def test_several_processes_are_refused(settings, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(planning.RecipeError, match="without accelerate launch"):
+    with pytest.raises(RecipeError, match="without accelerate launch"):
         plan(RunRecipe.from_dict(settings))
 
 

@@ -16,7 +16,8 @@ from mvc_hf.diffusion.model import load_base
 from mvc_hf.diffusion.on_demand_banks import OnDemandTextBank
 from mvc_hf.diffusion.text_bank import TextBank
 from mvc_hf.errors import DataError, DivergedError, ModelError, MvcError, RecipeError
-from mvc_hf.generation import generate as generating
+from mvc_hf.generation import generator as generating
+from mvc_hf.generation import opening
 from mvc_hf.generation.generate import generate
 from mvc_hf.inspection import preview as module
 from mvc_hf.inspection.preview import MAX_ROWS, preview
@@ -71,11 +72,11 @@ def test_columns_are_what_generate_makes(recipe, checkpoint, photos, tiny_base, 
     plain = made(recipe, checkpoint, tmp_path / "plain", method="pretrained", base=str(tiny_base))
     source, captions = open_dataset(str(photos)), load_captions(checkpoint, ("apple", "pear", "plum")).captions
     assert found.settings == ((0, 0), (2, 8), (3, 5), (2, 64)) and found.own == 1
-    assert [(row.class_name, row.label, row.k) for row in found.rows] == [
-        *(("plum", 2, k) for k in range(3)), *(("apple", 0, k) for k in range(3))
+    assert [(row.class_name, row.label, row.index) for row in found.rows] == [
+        *(("plum", 2, index) for index in range(3)), *(("apple", 0, index) for index in range(3))
     ]  # fmt: skip
     for row in found.rows:
-        address = row.label, row.k
+        address = row.label, row.index
         assert row.caption == own[address]["prompt"] == plain[address]["prompt"]
         assert difference(row.condition, source.image(own[address]["condition"])) == 0
         assert difference(row.images[1], own[address]["image"]) <= 1
@@ -107,7 +108,7 @@ def test_only_the_mix_differs_within_a_row(recipe, checkpoint, monkeypatch):
 def test_each_model_is_loaded_once_and_nothing_is_encoded_that_is_not_shown(
     recipe, checkpoint, tiny_base, monkeypatch, tmp_path
 ):
-    loaded, images, load = [], [], generating.load_base
+    loaded, images, load = [], [], opening.load_base
 
     def watched(name, variant=None):
         loaded.append(name)
@@ -116,7 +117,7 @@ def test_each_model_is_loaded_once_and_nothing_is_encoded_that_is_not_shown(
         base.encode_images = lambda pixels: images.append(len(pixels)) or encode(pixels)
         return base
 
-    monkeypatch.setattr(generating, "load_base", watched)
+    monkeypatch.setattr(opening, "load_base", watched)
     monkeypatch.setenv("MVC_HF_CACHE", str(tmp_path / "cache"))
     preview(change(recipe, base=str(tiny_base)), checkpoint, classes=["3"], rows=1)
     assert loaded == [str(checkpoint), str(tiny_base)]
@@ -148,8 +149,8 @@ def test_images_that_cannot_be_read_are_left_out_as_generate_does(recipe, checkp
     own = made(recipe, checkpoint, tmp_path / "own")
     source = open_dataset(str(broken))
     for row in found.rows:
-        assert difference(row.condition, source.image(own[0, row.k]["condition"])) == 0
-        assert difference(row.images[0], own[0, row.k]["image"]) <= 1
+        assert difference(row.condition, source.image(own[0, row.index]["condition"])) == 0
+        assert difference(row.images[0], own[0, row.index]["image"]) <= 1
 
 
 def test_grey_sources_and_single_captions(tiny_base, tmp_path):
@@ -173,7 +174,7 @@ def test_without_its_base_the_column_is_left_out(recipe, checkpoint, tiny_base, 
 
     preview(recipe, checkpoint, classes=["1"], rows=1, settings="0,0", pretrained=False)
     assert "pretrained" not in capsys.readouterr().err
-    monkeypatch.setattr(module, "Generator", None)  # found out before any model is loaded
+    monkeypatch.setattr(module, "load", None)  # found out before any model is loaded
     with pytest.raises(ModelError, match=r"no model at '\./none'"):
         preview(change(recipe, base="./none"), checkpoint, classes=["1"], rows=1)
 
@@ -204,7 +205,7 @@ def test_a_base_that_is_no_model_costs_only_its_column(recipe, checkpoint, tmp_p
     ],
 )
 def test_bad_choices_are_found_before_a_model_is_loaded(recipe, checkpoint, monkeypatch, options, error, says):
-    monkeypatch.setattr(module, "Generator", None)
+    monkeypatch.setattr(module, "load", None)
     with pytest.raises(error, match=says) as caught:
         preview(recipe, checkpoint, **options)
     assert "\n" not in str(caught.value)

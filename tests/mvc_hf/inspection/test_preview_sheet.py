@@ -24,7 +24,7 @@ def sheet(rows=2, size=(28, 28), condition=(28, 28), settings=SETTINGS, pretrain
         made.append(
             Row(
                 label=1,
-                k=i,
+                index=i,
                 condition=picture((i + 1, 90, 200), condition),
                 mixtures=tuple(MIX if any(pair) else Mixture(0.0, ()) for pair in settings),
                 images=results,

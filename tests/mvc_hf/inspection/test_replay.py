@@ -128,6 +128,12 @@ def test_columns_that_do_not_follow_from_the_address(made, photos, tmp_path, col
     assert f"{names[0]}: differs; recorded is" in str(found)
 
 
+@pytest.mark.parametrize("condition", [10_000, None, -1])
+def test_a_condition_that_there_is_not_is_one_line(made, photos, tmp_path, condition):
+    with pytest.raises(DataError, match=r"conditioned on image .*, it says; photos has 27, counted from 0"):
+        again(changed(made, tmp_path, 0, condition=condition), made, photos, 0)
+
+
 def test_a_picture_that_was_changed(made, photos, tmp_path):
     row = find_row(str(made / "synthetic"), 6)
     pixels = np.array(row.image())

@@ -1,0 +1,225 @@
+"""Opening a generation, in four steps: resolve what it is made from, load the model, encode, put together.
+
+`generate`, `preview`, `replay`, `plan`, `load_dataset("mvc", ...)` and the demo's sheet all go this way; they differ
+in what they look at between the steps, and in the banks that they encode into.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..artifacts.checkpoint import CheckpointMetadata, load_captions, versions
+from ..captions.table import CaptionTable
+from ..config.fields import GENERATE
+from ..config.recipe import Recipe
+from ..data.base import Source
+from ..data.groups import Groups
+from ..diffusion.latent_bank import LatentBank
+from ..diffusion.model import StableDiffusion, load_base, precision
+from ..diffusion.sampling import make_scheduler
+from ..diffusion.text_bank import TextBank
+from ..hub.download import locate
+from ..methods.base import Components
+from ..methods.registry import RegisteredMethod, get_method
+from ..storage.layout import NOTES
+from . import counts
+from .generator import Generator
+from .inputs import SEEN, base_of, check_sampling_fits, real_counts, size_of, source_of, used_classes
+
+NOT_IDENTITY = ("split", "image_column", "label_column", "max_broken")  # the data's fingerprint says it better
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a generation is made from: found, but for the notes not read yet.
+
+    Attributes:
+        recipe: the settings that count for the method.
+        folder, name, commit: of the checkpoint; the name is what may be recorded.
+    """
+
+    recipe: Recipe
+    method: RegisteredMethod
+    folder: Path
+    name: str
+    commit: str | None
+    notes: CheckpointMetadata
+
+    @cached_property
+    def captions(self) -> CaptionTable:
+        """The checkpoint's. Raises ModelError where they are damaged."""
+        return load_captions(self.folder, self.notes.class_names)
+
+    @cached_property
+    def source(self) -> Source | None:
+        """The real images, None where the method looks at none. Raises as `inputs.source_of`."""
+        return source_of(self.recipe, self.notes) if self.method.cls.needs_images else None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model of a method, its scheduler with the steps set, and (width, height) of the images that come out."""
+
+    model: StableDiffusion
+    scheduler: Any
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Banks:
+    """What is encoded of captions and images, whole or on demand; no images where the method looks at none."""
+
+    text: Any
+    images: Any = None
+    groups: Groups | None = None
+
+
+def open_generator(recipe: Recipe, checkpoint: str | Path, state: Any) -> Generator:
+    """All four steps, with whole banks, and what a data set records of them.
+
+    Args:
+        state: which process this is: accelerate's `PartialState`, or `Alone`.
+
+    Raises:
+        MvcError: for anything that the user can mend.
+    """
+    dtype = precision(recipe.mixed_precision)
+    found = resolve(recipe, checkpoint, state)
+    loaded = load(found, state.device)
+    with state.main_process_first():  # one process encodes, the others find it done
+        banks = encode(found, loaded)
+        real = _real_counts(found, banks)
+    used = used_classes(found.notes) if banks.images is None or real is None else real > 0
+    generator = assemble(found, loaded, banks)
+    generator.counts = counts.images_of_class(recipe, len(found.notes.class_names), real, used)
+    loaded.model.to(state.device, dtype)
+    generator.made_from = _made_from(found, loaded, banks, generator.counts)
+    generator.provenance = _provenance(found, loaded, generator.made_from)
+    return generator
+
+
+def resolve(recipe: Recipe, checkpoint: str | Path, state: Any = None) -> Resolved:
+    """Find the checkpoint, and the method of a recipe. Nothing is loaded.
+
+    Args:
+        state: of several processes, where all of them call it.
+
+    Raises:
+        ModelError: there is no such checkpoint.
+    """
+    method = get_method(recipe.method)
+    with state.main_process_first() if state else contextlib.nullcontext():  # one process downloads
+        folder, name, commit = locate(checkpoint, NOTES) or (Path(checkpoint), "", None)
+    return Resolved(settled(recipe, method), method, folder, name, commit, CheckpointMetadata.load(folder))
+
+
+def settled(recipe: Recipe, method: RegisteredMethod) -> Recipe:
+    """A recipe in which settings that the method has not are at rest: what does not count must not differ."""
+    return recipe if method.mixes else replace(recipe, coarse=0, fine=0)
+
+
+def load(found: Resolved, device: torch.device) -> Loaded:
+    """The model that the method samples from, on the device, in full precision.
+
+    Raises:
+        ModelError: captions or weights are damaged, or there is no base where one is needed.
+        RecipeError: the scheduler does not go with it.
+        NotEnoughMemory: not even the pictures of a batch can be held.
+    """
+    recipe, notes = found.recipe, found.notes
+    _ = found.captions  # before a model is fetched
+    if found.method.cls.needs_checkpoint:
+        model = load_base(str(found.folder))
+    else:
+        model = load_base(base_of(recipe, notes), recipe.variant)
+    scheduler = make_scheduler(recipe.scheduler, model.scheduler.config, recipe.num_inference_steps)
+    size = size_of(recipe, notes)
+    check_sampling_fits(recipe, model, notes.resolution, size, device)
+    model.to(device)
+    return Loaded(model, scheduler, size)
+
+
+def encode(
+    found: Resolved,
+    loaded: Loaded,
+    text_bank: Callable[..., Any] = TextBank.build,
+    image_bank: Callable[..., Any] = LatentBank.build,
+) -> Banks:
+    """Captions, and images where the method looks at them, encoded whole, or by other banks: on demand."""
+    recipe, text = found.recipe, text_bank(found.captions, loaded.model)
+    if found.source is None:
+        return Banks(text)
+    groups = Groups.of(found.source, recipe.group_column) if recipe.group_column else None
+    images = image_bank(found.source, loaded.model, resolution=found.notes.resolution, max_broken=recipe.max_broken)
+    return Banks(text, images, groups)
+
+
+def assemble(found: Resolved, loaded: Loaded, banks: Banks) -> Generator:
+    """Method and model together. What a data set records of them is `open_generator`'s to add."""
+    recipe, model = found.recipe, loaded.model
+    side = found.notes.resolution // model.vae_factor
+    components = Components(
+        seed=recipe.seed,
+        model=model,
+        text=banks.text,
+        images=banks.images,
+        latent_shape=(model.vae.config.latent_channels, side, side),
+        scheduler=loaded.scheduler,
+        num_inference_steps=recipe.num_inference_steps,
+    )
+    method = found.method.cls(found.method.config_of(recipe), components)
+    return Generator(recipe, found.notes, model, method, loaded.scheduler, loaded.size, banks.groups)
+
+
+def _real_counts(found: Resolved, banks: Banks) -> np.ndarray | None:
+    """Real images of each class; None where nobody asks."""
+    if banks.images is None:
+        return real_counts(found.recipe, found.notes)
+    return np.array([len(rows) for rows in banks.images.members])
+
+
+def _made_from(found: Resolved, loaded: Loaded, banks: Banks, images_of_class: np.ndarray) -> dict[str, Any]:
+    """Everything that decides the rows: data and models by their content, not by where they lie."""
+    recipe, notes, method = found.recipe, found.notes, found.method
+    made_from = recipe.identity(GENERATE) | {
+        "dataset": None if found.source is None else found.source.fingerprint,
+        "base": None if method.cls.needs_checkpoint else loaded.model.fingerprint(),
+        "checkpoint": notes.fingerprint,
+        "image_size": list(loaded.size),
+        **{name: value for name, value in notes.recipe.items() if name in SEEN and value not in (None, "crop")},
+        **counts.identity(recipe, images_of_class),
+        **method.own_settings(recipe),
+    }
+    for name in NOT_IDENTITY:
+        made_from.pop(name)
+    if banks.groups is None:  # without condition images there is nothing to record of them
+        made_from.pop("group_column", None)
+    return made_from
+
+
+def _provenance(found: Resolved, loaded: Loaded, made_from: dict[str, Any]) -> dict[str, Any]:
+    """Names, commits and licences of what the rows came from, for the card."""
+    notes, model, source = found.notes, loaded.model, found.source
+    provenance = {
+        "checkpoint": {"name": found.name, "revision": found.commit, "fingerprint": notes.fingerprint},
+        "base": notes.base,
+        "source": notes.source,
+        "finetune": notes.recipe,
+        "versions": versions(),
+    }
+    if not found.method.cls.needs_checkpoint:
+        base = {"name": model.name, "revision": model.revision, "fingerprint": made_from["base"]}
+        provenance["base"] = {**notes.base, **base} if model.name == notes.base["name"] else base
+    if source is not None and source.fingerprint != notes.source["fingerprint"]:
+        provenance["source"] = {
+            "name": source.name, "revision": source.revision, "fingerprint": source.fingerprint
+        }  # fmt: skip
+    return provenance
