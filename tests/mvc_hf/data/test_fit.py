@@ -120,8 +120,9 @@ def test_bars_do_not_come_out(tiny_base, tmp_path, monkeypatch):
     from mvc_hf.diffusion.model import StableDiffusion
 
     def painted(self, latents):
-        square_ = torch.zeros(len(latents), 16, 16, 3, dtype=torch.uint8)
-        square_[:, 4:12] = 200
+        side = latents.shape[-1] * self.vae_factor
+        square_ = torch.zeros(len(latents), side, side, 3, dtype=torch.uint8)
+        square_[:, side // 4 : side - side // 4] = 200
         return square_
 
     monkeypatch.setattr(StableDiffusion, "decode_latents", painted)
