@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data import decoding as pictures
+from ..data import decoding
 from ..data.named_pictures import path_instead
 from ..errors import DataError
 from ..storage.layout import MANIFEST
@@ -55,7 +55,7 @@ class Row:
         Raises:
             DataError: it is broken.
         """
-        return pictures.decode(self["image"]["bytes"], f"the picture of row {self.number}")
+        return decoding.decode(self["image"]["bytes"], f"the picture of row {self.number}")
 
 
 def find_row(dataset: str, number: int) -> Row:

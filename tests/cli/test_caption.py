@@ -15,7 +15,7 @@ import tiny
 from tiny_blip import tiny_captioner
 
 from mvc_hf import cli
-from mvc_hf.captions import model_captioner as captioner
+from mvc_hf.captions import model_captioner
 from mvc_hf.captions.table import CaptionTable
 
 FLAGS = ["--captioner", "blip2", "--captions-per-image", 2, "--caption-batch-size", 4]
@@ -64,7 +64,7 @@ def test_caption_edit_finetune(caption, capsys, photos, blip2, tiny_base, tmp_pa
 
 def test_finetune_with_the_captioner(caption, capsys, photos, blip2, tiny_base, tmp_path, monkeypatch):
     assert caption(photos, "-o", "captions.parquet", *FLAGS, "--caption-model", blip2)[0] == 0
-    monkeypatch.setattr(captioner, "CaptionModel", None)  # they are in the cache
+    monkeypatch.setattr(model_captioner, "CaptionModel", None)  # they are in the cache
     train = ["--base", tiny_base, "--train-batch-size", 4, "--max-train-steps", 1]
     model = [*FLAGS, "--caption-model", blip2]
     code, _, err = run(capsys, "finetune", photos, "-o", "checkpoint", *train, *model)

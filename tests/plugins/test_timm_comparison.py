@@ -15,7 +15,7 @@ from PIL import Image
 
 from mvc_hf.ending import line_of
 from mvc_hf.errors import DataError
-from mvc_hf.plugins import timm_comparison as timm_trial
+from mvc_hf.plugins import timm_comparison
 from mvc_hf.plugins.timm_comparison import ARMS, Trial, demo_trial, paired_difference, table
 
 NAMES = ["dark", "light"]
@@ -54,9 +54,9 @@ def here(monkeypatch):
 
     def one_by_one(jobs):
         for flags in jobs:
-            yield timm_trial._train(flags)
+            yield timm_comparison._train(flags)
 
-    monkeypatch.setattr(timm_trial, "_side_by_side", one_by_one)
+    monkeypatch.setattr(timm_comparison, "_side_by_side", one_by_one)
 
 
 def test_arms_train_alike_and_are_kept(images, tmp_path, here):
@@ -92,7 +92,7 @@ def test_processes_side_by_side_report_our_errors(images, tmp_path):
 
 @pytest.fixture
 def forked(monkeypatch):
-    monkeypatch.setattr(timm_trial, "get_context", lambda _: multiprocessing.get_context("fork"))
+    monkeypatch.setattr(timm_comparison, "get_context", lambda _: multiprocessing.get_context("fork"))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
 
 
@@ -109,10 +109,10 @@ def fails_beside_a_long_one(flags):
 
 def test_the_first_error_ends_the_runs_beside_it(forked, monkeypatch, tmp_path):
     """Nobody waits for minutes to hear of it."""
-    monkeypatch.setattr(timm_trial, "_train", fails_beside_a_long_one)
+    monkeypatch.setattr(timm_comparison, "_train", fails_beside_a_long_one)
     jobs = [[str(tmp_path / name), str(tmp_path / "ended")] for name in ("started", "none")]
     with pytest.raises(DataError, match=r"^row 3 is broken: mend it$"):
-        list(timm_trial._side_by_side(jobs))
+        list(timm_comparison._side_by_side(jobs))
     assert not (tmp_path / "ended").exists()
 
 
@@ -122,9 +122,9 @@ def killed(_):
 
 def test_a_process_that_is_killed_is_one_line(forked, monkeypatch):
     """As systems do that run out of memory."""
-    monkeypatch.setattr(timm_trial, "_train", killed)
+    monkeypatch.setattr(timm_comparison, "_train", killed)
     with pytest.raises(BrokenProcessPool) as caught:
-        list(timm_trial._side_by_side([[]]))
+        list(timm_comparison._side_by_side([[]]))
     assert line_of(caught.value).startswith("a worker process was ended from outside")
 
 

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...data import decoding as pictures
 from ...errors import DataError
 from ...storage.layout import MANIFEST, NOTES
 from ...utils.progress import say
 from ...utils.text import normal_order, one_line, some
+from .. import decoding
 from ..links import Links
 
 IMAGE_SUFFIXES = frozenset(
@@ -83,7 +83,7 @@ class Listing:
         known = sorted(endings, key=lambda end: (-endings[end], end))
         shown = [f"{endings[end]} {one_line(end) or 'without an ending'}" for end in known[:6]]
         shown += [f"{len(known) - 6} other endings"] if len(known) > 6 else []
-        cure = f" ({pictures.HEIF_CURE})" if HEIF_SUFFIXES & set(known) else ""
+        cure = f" ({decoding.HEIF_CURE})" if HEIF_SUFFIXES & set(known) else ""
         return ", ".join(shown) + cure
 
     def _pictures(self, folder: Path, class_name: str, above: tuple[str, ...] = ()) -> Iterator[str]:
@@ -166,7 +166,7 @@ def _entries(folder: Path, what: str) -> list[os.DirEntry]:
 
 def _is_picture(name: str) -> bool:
     end = os.path.splitext(name)[1].lower()
-    return not name.startswith(".") and (end in IMAGE_SUFFIXES or (end in HEIF_SUFFIXES and pictures.reads_heif()))
+    return not name.startswith(".") and (end in IMAGE_SUFFIXES or (end in HEIF_SUFFIXES and decoding.reads_heif()))
 
 
 def _is_clutter(name: str) -> bool:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...data import decoding as pictures
 from ...errors import DataError, MvcError, OutputError
 from ...storage.files import cache_root, digests, read_file
 from ...utils.disk import is_disk_full
 from ...utils.progress import say_once
 from ...utils.text import is_text, known_as, normal_order, one_line, reason, some
+from .. import decoding
 from ..base import SPLIT_NAMES, Source, no_such_column
 from ..named_pictures import CURE, FROM_HUB, PATH_COLUMNS, file_of_local, path_instead, shown, without_bytes
 from .partial_parquet import PartialParquet
@@ -59,7 +59,7 @@ class TableSource(Source):
         self.labels, self.class_names = self._read_labels()
 
     def image(self, row: int) -> Image.Image:
-        return pictures.decode(self._bytes(row), self.describe_row(row))
+        return decoding.decode(self._bytes(row), self.describe_row(row))
 
     def check(self, every_class: bool) -> None:
         """Also raises DataError where rows hold paths that are not followed, or no row holds a picture."""

@@ -12,8 +12,7 @@ import torch
 from PIL import Image
 from tiny_blip import tiny_captioner
 
-from mvc_hf.captions import image_to_text as caption_models
-from mvc_hf.captions import model_captioner as captioner
+from mvc_hf.captions import cache, image_to_text, model_captioner
 from mvc_hf.captions.image_to_text import CaptionModel, NucleusAt, Weights, draws_of
 from mvc_hf.captions.loading import caption_source
 from mvc_hf.captions.model_captioner import ModelCaptions
@@ -116,10 +115,10 @@ def test_half_precision_on_an_accelerator():
     class Config:
         dtype = torch.float32
 
-    assert caption_models.precision_on(CPU, Config) == torch.float32
-    assert caption_models.precision_on(torch.device("cuda"), Config) == torch.float16
+    assert image_to_text.precision_on(CPU, Config) == torch.float32
+    assert image_to_text.precision_on(torch.device("cuda"), Config) == torch.float16
     Config.dtype = torch.bfloat16
-    assert caption_models.precision_on(torch.device("cuda"), Config) == torch.bfloat16
+    assert image_to_text.precision_on(torch.device("cuda"), Config) == torch.bfloat16
 
 
 # --- sampling
@@ -285,7 +284,7 @@ def test_pictures_that_cannot_be_read(tmp_path, blip2, capsys):
 def test_a_second_run_captions_nothing(photos, blip2, monkeypatch):
     source = open_dataset(str(photos))
     first = captions(source, blip2)
-    monkeypatch.setattr(captioner, "CaptionModel", None)
+    monkeypatch.setattr(model_captioner, "CaptionModel", None)
     assert contents(captions(source, blip2)) == contents(first)
     assert contents(captions(open_dataset(str(photos)), blip2, caption_batch_size=3)) == contents(first)
     with pytest.raises(TypeError):
@@ -313,7 +312,7 @@ def test_nothing_local_is_recorded(photos, blip2, tmp_path):
 
 @pytest.mark.parametrize("batch_size", [4, 10])
 def test_a_stopped_run_goes_on(photos, blip2, monkeypatch, tmp_path, batch_size):
-    monkeypatch.setattr("mvc_hf.captions.cache.PIECE", 8)
+    monkeypatch.setattr(cache, "PIECE", 8)
     options = {"captions_per_image": 3, "caption_batch_size": batch_size}
     source = open_dataset(str(photos))
     whole = captions(source, blip2, **options)
@@ -334,7 +333,8 @@ def test_a_stopped_run_goes_on(photos, blip2, monkeypatch, tmp_path, batch_size)
     assert len(calls) == 5
     with pytest.raises(MemoryError):
         captions(source, blip2, **options)
-    monkeypatch.setattr(captioner.Pieces, "missing", lambda self: list(range(self.count)))  # also with whole ones
+    whole_ones_too = lambda self: list(range(self.count))  # noqa: E731
+    monkeypatch.setattr(model_captioner.Pieces, "missing", whole_ones_too)
     assert contents(captions(source, blip2, **options)) == contents(whole)
     assert sum(calls) == 81 + calls[8]  # nothing was made twice but the batch that failed
 
@@ -354,7 +354,7 @@ def test_workers_change_nothing_and_are_bounded(photos, blip2, monkeypatch, tmp_
     source = open_dataset(str(photos))
     whole = contents(captions(source, blip2, captions_per_image=2))
     monkeypatch.setenv("MVC_HF_CACHE", str(tmp_path))
-    monkeypatch.setattr(captioner, "decoding_workers", lambda _: 3)
+    monkeypatch.setattr(model_captioner, "decoding_workers", lambda _: 3)
     seen, image = [], type(source).image
     monkeypatch.setattr(type(source), "image", lambda self, row: seen.append(row) or image(self, row))
     say, ahead = CaptionModel.captions, []
@@ -457,14 +457,14 @@ def test_a_model_that_fails_is_named(photos, blip2, monkeypatch):
     def fail(*_, **__):
         raise ValueError("no\nway")
 
-    monkeypatch.setattr(captioner.CaptionModel, "_inputs", fail)
+    monkeypatch.setattr(model_captioner.CaptionModel, "_inputs", fail)
     with pytest.raises(ModelError, match=r"tiny-blip2 cannot caption pictures: ValueError: no way; take another"):
         captions(open_dataset(str(photos)), blip2)
 
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(captioner.CaptionModel, "_inputs", full)
+    monkeypatch.setattr(model_captioner.CaptionModel, "_inputs", full)
     with pytest.raises(MvcError, match="does not suffice for 16 captions at a time: halve --caption-batch-size"):
         captions(open_dataset(str(photos)), blip2)
 

@@ -120,9 +120,9 @@ def test_bars_do_not_come_out(tiny_base, tmp_path, monkeypatch):
     from mvc_hf.diffusion.model import StableDiffusion
 
     def painted(self, latents):
-        side = 2 * latents.shape[-1]  # two pixels to a latent; a base is tried out on a smaller picture
+        side = latents.shape[-1] * self.vae_factor
         square_ = torch.zeros(len(latents), side, side, 3, dtype=torch.uint8)
-        square_[:, side // 4 : 3 * side // 4] = 200
+        square_[:, side // 4 : side - side // 4] = 200
         return square_
 
     monkeypatch.setattr(StableDiffusion, "decode_latents", painted)

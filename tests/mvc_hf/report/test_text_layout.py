@@ -1,6 +1,6 @@
 import pytest
 
-from mvc_hf.report import text_layout as lettering
+from mvc_hf.report import text_layout
 from mvc_hf.report.text_layout import font, set_in, wrapped
 
 TEXTS = ["a short one", "word " * 40, "x" * 300, "猫" * 90, "one " + "y" * 90 + " three", "Кошка " * 20]
@@ -9,7 +9,7 @@ TEXTS = ["a short one", "word " * 40, "x" * 300, "猫" * 90, "one " + "y" * 90 +
 @pytest.fixture
 def alone(monkeypatch):
     """A machine without any font."""
-    monkeypatch.setattr(lettering, "OTHERS", ())
+    monkeypatch.setattr(text_layout, "OTHERS", ())
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
@@ -42,10 +42,10 @@ def test_letters_that_no_font_has(alone, text, shown):
 
 
 def test_a_font_of_the_machine_is_used_where_it_has_all_letters(monkeypatch):
-    monkeypatch.setattr(lettering, "OTHERS", ("none.ttf", "other.ttf"))
-    monkeypatch.setattr(lettering, "_is_here", lambda name: name == "other.ttf")
-    monkeypatch.setattr(lettering, "_has", lambda name, letter: letter.isascii() or (name and letter == "ж"))
-    monkeypatch.setattr(lettering, "font", lambda size, name=None: (size, name))
+    monkeypatch.setattr(text_layout, "OTHERS", ("none.ttf", "other.ttf"))
+    monkeypatch.setattr(text_layout, "_is_here", lambda name: name == "other.ttf")
+    monkeypatch.setattr(text_layout, "_has", lambda name, letter: letter.isascii() or (name and letter == "ж"))
+    monkeypatch.setattr(text_layout, "font", lambda size, name=None: (size, name))
     assert set_in("ж", 14) == ("ж", (14, "other.ttf"))
     assert set_in("plain", 14) == ("plain", (14, None))
     assert set_in("ж猫", 14) == ("\\u0436\\u732b", (14, None))

@@ -8,7 +8,7 @@ import unicodedata
 import pytest
 from sources import PETS, folder, picture, refused
 
-from mvc_hf.data import decoding as pictures
+from mvc_hf.data import decoding
 from mvc_hf.data.loading import open_dataset
 from mvc_hf.data.sources.listing import SYSTEM_FILES, is_ours
 
@@ -84,7 +84,7 @@ def test_a_manifest_of_others_makes_no_folder_ours(pets, text):
 
 
 def test_files_that_are_not_read_are_counted_by_their_endings(pets, capsys, monkeypatch):
-    monkeypatch.setattr(pictures, "reads_heif", lambda: False)
+    monkeypatch.setattr(decoding, "reads_heif", lambda: False)
     for name in ("a.heic", "b.HEIC", "c.cr2", "a.txt", "more/b.txt", "d.txt", "IMG_0001"):
         (pets / "cats" / name).write_bytes(b"x")
     assert len(open_dataset(str(pets))) == 4
@@ -124,7 +124,7 @@ def test_pictures_beside_the_class_folders_are_named(pets, capsys):
 
 
 def test_a_set_of_pictures_that_are_not_read_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "reads_heif", lambda: False)
+    monkeypatch.setattr(decoding, "reads_heif", lambda: False)
     for name in ("cats/1.heic", "cats/2.heic", "dogs/1.cr2"):
         (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "x" / name).write_bytes(b"x")
