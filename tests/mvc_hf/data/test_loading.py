@@ -41,7 +41,8 @@ def test_a_source_travels_to_another_process(tmp_path):
 
 
 def test_import_stays_light():
-    modules = ", ".join(f"mvc_hf.{n}" for n in ("source", "folders", "tables", "hub_source", "torchvision_source"))
+    names = ("loading", "sources.folder", "sources.tabular", "sources.hub", "sources.torchvision")
+    modules = ", ".join(f"mvc_hf.data.{name}" for name in names)
     code = f"import {modules}, sys; print({{'torch', 'datasets', 'pyarrow', 'torchvision'}} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny
-from hub_store import File
+from hub_server import File
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -227,9 +227,9 @@ def test_a_broken_image_among_the_chosen(tiny_base, tmp_path, capsys):
 
 HUB = """
 import json, sys
-from mvc_hf.source import open_source
-from mvc_hf.views import Look
-source = open_source("ann/big", look=Look(max_images_per_class=2))
+from mvc_hf.data.loading import open_dataset
+from mvc_hf.data.view import ViewConfig
+source = open_dataset("ann/big", look=ViewConfig(max_images_per_class=2))
 rows = source.rows.tolist()
 print(json.dumps({"rows": rows, "pixels": [source.image(r).getpixel((0, 0))[0] for r in rows], "count": len(source),
     "revision": source.revision, "fingerprint": source.fingerprint, "names": source.class_names}))
