@@ -14,7 +14,7 @@ from mvc_hf.errors import OutputError
 from mvc_hf.storage import locks
 from mvc_hf.storage.locks import locked_file, locked_folder, strangers, waiting_lock
 
-HOLD = "import sys, time; from pathlib import Path; from mvc_hf import locks\n"
+HOLD = "import sys, time; from pathlib import Path; from mvc_hf.storage import locks\n"
 HOLD += "with locks.locked_folder(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
 
 
