@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any import of the Hub's clients
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
@@ -17,6 +19,15 @@ if importlib.util.find_spec("mvc_hf.cli") is None:
     raise pytest.UsageError('mvc_hf is not installed: pip install -e ".[test]" first, then run pytest (not python -m)')
 
 
+def _register(package: Path) -> None:
+    """Let tests import a package of this folder. The folder itself on the path would hide mvc_hf behind its tests."""
+    init, inner = package / "__init__.py", [str(package)]
+    spec = importlib.util.spec_from_file_location(package.name, init, submodule_search_locations=inner)
+    sys.modules[package.name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
+_register(Path(__file__).parent / "hub_server")
 hypothesis.settings.register_profile("mvc_hf", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("mvc_hf")
 
@@ -50,8 +61,8 @@ def photos(tmp_path_factory):
 
 @pytest.fixture
 def local_hub():
-    """A Hub on 127.0.0.1; `local_hub.connect` lets this process talk to it."""
-    from local_hub import LocalHub
+    """A Hub on 127.0.0.1; `hub_server.connect` lets this process talk to it."""
+    from hub_server import LocalHub
 
     with LocalHub() as hub:
         yield hub

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from local_hub import connect
+from hub_server import connect
 
 TEXT = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)

@@ -98,19 +98,17 @@ def _opened(dataset: str) -> tuple[list[str], Any, dict[str, Any], Path | None]:
         return files, None, read_manifest(folder) or {}, folder
     if not is_hub_id(dataset):
         raise DataError(f"no data set at {dataset!r}: give a folder made by mvc-hf generate, or its Hub id")
-    from huggingface_hub import HfFileSystem
-
-    from ..hub.download import resolve
+    from ..hub.data_sets import resolve
+    from ..hub.remote_files import RemoteFiles
 
     name, _, revision = dataset.partition("@")
     commit, unreachable = resolve(name, revision or None)
     if commit is None:
         raise DataError(f"{dataset} is no folder here, and the Hub cannot be asked for it: {unreachable}")
-    system, root = HfFileSystem(), f"datasets/{name}@{commit}"
+    system, root = RemoteFiles(), f"datasets/{name}@{commit}"
     try:
         files = sorted(system.glob(f"{root}/{SHARDS}"))
-        known = system.exists(f"{root}/{MANIFEST}")
-        manifest = json.loads(system.cat_file(f"{root}/{MANIFEST}")) if known else {}
+        manifest = json.loads(system.read(f"{root}/{MANIFEST}") or "{}")
     except Exception as error:  # whatever the Hub's client raises
         raise DataError(f"{dataset} cannot be read from the Hub: {reason(error)}") from error
     return files, system, manifest, None

@@ -21,15 +21,17 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from ..config.files import fingerprint
 from ..data.decoding import to_rgb
 from ..errors import ModelError, NotEnoughMemory, RecipeError
+from ..hub.download import Pulled, from_cache, pull
 from ..hub.ids import is_hub_id
 from ..hub.weights import choose
 from ..storage.files import digests
 from ..utils.foreign import foreign
 from ..utils.progress import say
 from ..utils.rng import Stream, words
-from ..utils.text import collapsed, reason, some
+from ..utils.text import collapsed, some
 
 FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")  # no pickles, no code
+NOT_IN_FOLDERS = "*/*"
 TOP_P = 0.9  # of the sampled captions: the nucleus with which BLIP's own training captions were sampled
 LONGEST_SIDE = 1024  # of a picture for models that cut it up as its size demands; no other holds more than it takes
 FROM_PICTURES_ALONE = ("blip", "blip-2", "git", "pix2struct", "vision-encoder-decoder")  # need no text to begin
@@ -52,9 +54,8 @@ class Weights:
         if folder.is_dir():
             found = cls(folder, folder.resolve().name, None)
         elif is_hub_id(model):
-            name, _, revision = model.partition("@")
-            folder = _fetched(model, name, revision or None)
-            found = cls(folder, name, folder.name)
+            pulled = _pull(model)
+            found = cls(pulled.folder, pulled.name, pulled.commit)
         else:
             raise ModelError(f"no captioning model at {model!r}: give a folder, or a Hub id: org/name[@revision]")
         found.check()
@@ -82,7 +83,7 @@ class Weights:
         from transformers import AutoConfig
 
         if not (self.folder / "config.json").is_file():
-            raise ModelError(f"{self.name} is not a model of transformers: it has no config.json")
+            raise _no_model_of_transformers(self.name)
         with foreign(f"{self.name} cannot be loaded by transformers alone"):
             return AutoConfig.from_pretrained(self.folder, trust_remote_code=False)
 
@@ -97,14 +98,26 @@ class Weights:
         return fingerprint({file.name: digest.hex() for file, digest in zip(files, digests(files))})
 
 
-def _fetched(model: str, name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
+def _pull(model: str) -> Pulled:
+    """The files of a captioning model that lie at the top of its repository, from the Hub or the cache."""
 
-    try:
-        path = snapshot_download(name, revision=revision, allow_patterns=list(FILES), ignore_patterns=["*/*"])
-    except Exception as error:  # the Hub's clients raise many kinds
-        raise ModelError(f"cannot get the captioning model {model} from the Hub: {reason(error)}") from error
-    return Path(path)
+    def files(info: Any) -> list[str]:
+        """Refuses what could not be loaded, before gigabytes of it are fetched."""
+        names = [file.rfilename for file in info.siblings or () if "/" not in file.rfilename]
+        if names and "config.json" not in names:
+            raise _no_model_of_transformers(info.id)
+        if names:
+            choose(names, "model", info.id)
+        return list(FILES)
+
+    def cached(name: str, revision: str | None) -> Path | None:
+        return from_cache(name, revision, list(FILES), "config.json", NOT_IN_FOLDERS)
+
+    return pull(model, files, cached, ignore=NOT_IN_FOLDERS, called=f"the captioning model {model}")
+
+
+def _no_model_of_transformers(name: str) -> ModelError:
+    return ModelError(f"{name} is not a model of transformers: it has no config.json")
 
 
 def precision_on(device: torch.device, config: Any) -> torch.dtype:

@@ -115,10 +115,11 @@ def _text_of(file: str) -> str:
         return read_text(file)
     import fsspec
 
+    from ..hub.remote_files import RemoteFile
     from ..utils.text import reason
 
     try:
-        with fsspec.open(file, "rb") as opened:
+        with RemoteFile(file) if file.startswith("hf://") else fsspec.open(file, "rb") as opened:
             data = opened.read(LARGEST + 1)
     except Exception as error:  # of whatever file system it is
         raise RecipeError(f"cannot read the recipe {file}: {reason(error)}") from error

@@ -11,13 +11,11 @@ from typing import Any
 
 from ..errors import OutputError
 from ..utils.progress import say
-from ..utils.text import brief, one_line
 from .errors import statuses, translate_error
+from .ids import word
 from .retry import answered, retry
 
 CHECK_PATIENCE = 300.0  # seconds: who has no network should not have to wait long to hear it
-NO_REF = re.compile(r"\.\.|@\{|//|/\.|^[-/.]|[/.]$|\.lock(?:/|$)|[\x00-\x20\x7f~^:?*\[\\]")  # git check-ref-format
-PULL_REQUEST = re.compile(r"refs/pr/[1-9][0-9]*")
 BUGS = (TypeError, AttributeError, LookupError, AssertionError)  # ours: a traceback says more than a line
 
 
@@ -63,13 +61,12 @@ def check_push(
             "the token for the Hub holds characters that no token has: run `hf auth login`, or set HF_TOKEN anew"
         )
     api = HfApi()
-    name = None if repo_id else _name_of(folder)
+    name = repo_id or _name_of(folder)
 
     def ask() -> tuple[str, str]:
         """The id in full, and why it is refused: whatever reads the answer is part of asking."""
         user = api.whoami()
-        found = repo_id or name
-        found = found if "/" in found else f"{user['name']}/{found}"
+        found = name if "/" in name else f"{user['name']}/{name}"
         return found, _refusal(user, found)
 
     with translate_errors(f"cannot push to {repo_id or 'the Hub'}", keeps):
@@ -80,32 +77,6 @@ def check_push(
         with translate_errors(f"cannot push to {found}", keeps):
             check_visibility(retry(f"looking at {found}", lambda: info_of(api, found, kind)), found, kind, True)
     return found
-
-
-def branch_of(revision: str | None) -> str | None:
-    """The branch that --revision names, or the reference of a pull request ("refs/pr/1").
-
-    Raises:
-        OutputError: it is neither; the Hub would answer with a bare 404.
-    """
-    if revision is None or PULL_REQUEST.fullmatch(revision):
-        return revision
-    branch = revision.removeprefix("refs/heads/")
-    if branch.startswith("refs/"):
-        raise OutputError(
-            f"--revision {brief(revision)} is neither a branch nor a pull request: name a branch, or refs/pr/N"
-        )
-    return checked_name("--revision", branch, "a branch")
-
-
-def checked_name(option: str, name: str, what: str) -> str:
-    """The name of a branch or tag. Raises OutputError where git takes none such."""
-    odd = not name or name == "@" or len(name) > 200 or one_line(name) != name
-    if odd or name.startswith("refs/") or NO_REF.search(name):
-        raise OutputError(
-            f"{option} {brief(name)} is no name for {what}: use letters, digits, '-', '_', '.' and '/' between them"
-        )
-    return name
 
 
 def info_of(api: Any, repo_id: str, kind: str) -> Any | None:
@@ -129,10 +100,6 @@ def check_visibility(info: Any | None, repo_id: str, kind: str, private: bool) -
         )
     if info.private and not private:
         say(f"{repo_id} is private, and stays so")
-
-
-def word(kind: str | None) -> str:
-    return {"model": "model", "dataset": "data set"}.get(kind or "", str(kind))
 
 
 def _refusal(user: dict[str, Any], repo_id: str) -> str:

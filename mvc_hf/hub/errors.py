@@ -44,26 +44,17 @@ def understood(call: Callable[[], T]) -> T:
 
 def is_passing(error: BaseException) -> bool:
     """Whether the same call may work a little later."""
-    from huggingface_hub.errors import OfflineModeIsEnabled
-
-    if isinstance(error, MvcError):
-        return False  # looked into already
-    for cause in _causes(error):
-        code = status(cause)
-        if code:
-            return code in BUSY
-        if isinstance(cause, OfflineModeIsEnabled):
-            return False
-        if _is_transport_error(cause) or isinstance(cause, (ConnectionError, TimeoutError, json.JSONDecodeError)):
-            return True  # no JSON: some proxy's page in place of the Hub's answer
-    return type(error) is RuntimeError  # the Xet client's, and that of an HTTP client which another thread closed
+    if isinstance(error, MvcError) or _is_offline(error) or is_disk_full(error):
+        return False
+    cause = _decisive(error)
+    if cause is None:
+        return type(error) is RuntimeError  # the Xet client's, and that of an HTTP client which another thread closed
+    return status(cause) in (None, *BUSY)
 
 
 def is_unreachable(error: BaseException) -> bool:
     """Whether there was no answer at all: no network, or told to stay offline."""
-    return not any(map(status, _causes(error))) and (
-        is_passing(error) or any(isinstance(cause, ConnectionError) for cause in _causes(error))
-    )
+    return _is_offline(error) or (statuses(error) is None and is_passing(error))
 
 
 def status(error: BaseException) -> int | None:
@@ -72,8 +63,9 @@ def status(error: BaseException) -> int | None:
 
 
 def statuses(error: BaseException) -> int | None:
-    """The HTTP status of an error or of what caused it."""
-    return next(filter(None, map(status, _causes(error))), None)
+    """The HTTP status of an error or of what caused it; None where there was no answer."""
+    cause = _decisive(error)
+    return None if cause is None else status(cause)
 
 
 def asked_to_wait(error: BaseException) -> float | None:
@@ -103,13 +95,14 @@ def _seconds(asked: str) -> float | None:
 
 def short(error: BaseException) -> str:
     """A few words for a line that says why one waits."""
-    code = statuses(error)
+    cause = _decisive(error) or error
+    code = status(cause)
     words = {409: "busy with another change", 412: "changed in the meantime", 429: "too many requests"}
     if code:
         return f"the Hub answers {code} ({words.get(code, 'an error of its own' if code >= 500 else 'an error')})"
-    if any(isinstance(cause, json.JSONDecodeError) for cause in _causes(error)):
+    if isinstance(cause, json.JSONDecodeError):
         return f"the answer of {endpoint()} is no JSON, maybe the page of a proxy"
-    return f"the connection broke ({plain(list(_causes(error))[-1])})"
+    return f"the connection broke ({plain(list(_causes(cause, explicit=True))[-1])})"
 
 
 def translate_error(error: BaseException, what: str, keeps: str = "") -> MvcError:
@@ -139,17 +132,29 @@ def translate_error(error: BaseException, what: str, keeps: str = "") -> MvcErro
 def plain(error: BaseException) -> str:
     """What an error says, without the queries of addresses: they may be signed, which is as good as a password."""
     if type(error) is RuntimeError:  # "Error while uploading": what the Hub said is in its cause
-        error = next((cause for cause in _causes(error) if status(cause)), error)
+        error = next((cause for cause in _causes(error, explicit=True) if status(cause)), error)
     return re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", r"\1", reason(error))
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it came from: the clients wrap what they pass on."""
+def _causes(error: BaseException | None, explicit: bool = False) -> Iterator[BaseException]:
+    """An error and what it came from: the clients wrap what they pass on, and `datasets` hides it (`from None`)."""
     seen = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error
-        error = error.__cause__
+        error = error.__cause__ or (None if explicit else error.__context__)
+
+
+def _decisive(error: BaseException) -> BaseException | None:
+    """Of an error and what it came from, the first that is an answer of the Hub, or the lack of one."""
+    broken = (ConnectionError, TimeoutError, json.JSONDecodeError)  # no JSON: a proxy's page in place of an answer
+    return next((c for c in _causes(error) if status(c) or _is_transport_error(c) or isinstance(c, broken)), None)
+
+
+def _is_offline(error: BaseException) -> bool:
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    return any(isinstance(cause, OfflineModeIsEnabled) for cause in _causes(error))
 
 
 def _is_transport_error(error: BaseException) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+MODEL, DATASET = "model", "dataset"  # kinds of repositories, as the Hub's client calls them
+
 
 def is_hub_id(name: str) -> bool:
     """Whether a name is of the form org/name, and nothing of that name lies on the disk."""
@@ -30,4 +32,5 @@ def hub_id(name: str | None) -> str | None:
     return None
 
 
-MODEL, DATASET = "model", "dataset"
+def word(kind: str | None) -> str:
+    return {"model": "model", "dataset": "data set"}.get(kind or "", str(kind))

@@ -12,17 +12,30 @@ from ..utils.progress import say
 from .environment import endpoint
 from .errors import T, asked_to_wait, is_passing, short, understood
 
+Runner = Callable[[Callable[[], T]], T]  # runs a call: `answered`, `understood` or `unchanged`
+
 ANSWER = 300.0  # seconds for an answer; a commit with thousands of files takes the Hub a while
 PATIENCE = 600.0  # seconds of waiting, in all, before a call is given up
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 sleep = time.sleep  # tests replace it
 
 
-def retry(what: str, call: Callable[[], T], *, patience: float | None = None, transfer: bool = False) -> T:
+def retry(
+    what: str,
+    call: Callable[[], T],
+    *,
+    patience: float | None = None,
+    unless: Callable[[Exception], bool] = lambda error: False,
+    run: Runner[T] | None = None,
+) -> T:
     """Call until it works, waiting longer each time, and saying so.
 
     Args:
-        transfer: it moves files, which may take as long as it takes.
+        what: for the line that says why one waits: "downloading org/name".
+        patience: seconds of waiting in all; PATIENCE by default.
+        unless: whether there is a way to go on at once after an error.
+        run: `answered` by default, for questions; `understood` for what moves files, which may take as long as it
+            takes; `unchanged` for calls of other libraries, whose errors need not be about the Hub's answers.
 
     Raises:
         Exception: the last error, unchanged, once it is no use to wait or `patience` seconds were waited in vain.
@@ -30,13 +43,19 @@ def retry(what: str, call: Callable[[], T], *, patience: float | None = None, tr
         RecipeError: HF_ENDPOINT is no address.
     """
     endpoint()
-    waits = Backoff(what, patience)
+    run = run or answered
+    backoff = Backoff(what, patience)
     while True:
         try:
-            return understood(call) if transfer else answered(call)
+            return run(call)
         except Exception as error:
-            if not waits.after(error):
+            if unless(error) or not backoff.wait_after(error):
                 raise
+
+
+def unchanged(call: Callable[[], T]) -> T:
+    """Call, and leave errors as they are."""
+    return call()
 
 
 def answered(call: Callable[[], T]) -> T:
@@ -70,7 +89,7 @@ class Backoff:
         self.what, self.left, self.next = what, PATIENCE if patience is None else patience, FIRST_WAIT
         self._at: float | None = None  # when the last wait was over
 
-    def after(self, error: Exception) -> bool:
+    def wait_after(self, error: Exception) -> bool:
         """Wait, or answer False at once where that would not help."""
         if not is_passing(error):
             return False

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import queue
 import re
 import threading
 import uuid
 import warnings
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError
 from ..utils.progress import bar, say, without_client_bars
-from .access import PULL_REQUEST, check_visibility, info_of, translate_errors, word
-from .errors import UnexpectedAnswer, is_passing, plain, short, status
-from .ids import DATASET, MODEL
+from .access import check_visibility, info_of, translate_errors
+from .errors import UnexpectedAnswer, is_passing, plain, short, status, understood
+from .ids import DATASET, MODEL, word
+from .refs import PULL_REQUEST, prepare_refs, refs_of, tag_taken
 from .retry import Backoff, answered, retry
+from .upload_file import File
+
+# What an earlier push may have left that a later one does not have, and that a reader would mix up with it.
+REPLACED = {
+    MODEL: re.compile(r"(?:unet|vae|text_encoder|tokenizer|scheduler)/[^/]+"),
+    DATASET: re.compile(r"data/[^/]+\.parquet"),
+}
+BATCH = 8  # files that one call sends
 
 
 def open_upload(
@@ -57,29 +64,10 @@ def open_upload(
             retry(f"creating {repo_id}", lambda: api.create_repo(**create))
             say(f"{'private ' if private else ''}{word(kind)} repository {repo_id} created")
         if revision or tag:
-            _prepare_refs(api, name, revision, tag)
+            prepare_refs(api, name, revision, tag)
         upload = Upload(api, repo_id, kind, revision or "main", keeps)
         retry(f"looking at {repo_id}", upload.look)
     return upload
-
-
-def _prepare_refs(api: Any, name: dict[str, str], revision: str | None, tag: str | None) -> None:
-    """Make the branch where it is not there; refuse a tag that is another commit's."""
-    repo_id = name["repo_id"]
-    branches, tags = refs_of(api, name)
-    if revision and PULL_REQUEST.fullmatch(revision):
-        branches = pull_requests_of(api, name)
-        if revision not in branches:
-            raise OutputError(f"{repo_id} has no pull request {revision}: open it on the Hub first, or name a branch")
-    elif revision and (revision in tags or re.fullmatch("[0-9a-f]{40}", revision)):
-        raise OutputError(f"--revision {revision!r} is a {'tag' if revision in tags else 'commit'}; name a branch")
-    if tag in tags and tags[tag] != branches.get(revision or "main"):
-        raise tag_taken(repo_id, tag)
-    if revision and revision not in branches:
-        retry(f"creating the branch {revision}", lambda: api.create_branch(**name, branch=revision, exist_ok=True))
-
-
-BATCH = 8  # files that one call sends
 
 
 @dataclass(frozen=True)
@@ -106,7 +94,8 @@ class Upload:
         self._files: dict[str, File] = {}
         self._queue: queue.SimpleQueue[File | None] = queue.SimpleQueue()  # names only: a GPU never waits for it
         self._thread: threading.Thread | None = None
-        self._head, self._tree = "", {}
+        self._head = ""
+        self._tree: dict[str, Any] = {}
 
     def __enter__(self) -> Upload:
         return self
@@ -190,7 +179,7 @@ class Upload:
             additions = [file.operation for file in new]
             options = {**self._name, "revision": self.branch, "free_memory": False}
             what = f"uploading {new[0].path}" + (f" and {len(new) - 1} more" if len(new) > 1 else "")
-            retry(what, lambda: self._api.preupload_lfs_files(additions=additions, **options), transfer=True)
+            retry(what, lambda: self._api.preupload_lfs_files(additions=additions, **options), run=understood)
 
     def _wait_until_sent(self) -> None:
         files = list(self._files.values())
@@ -199,9 +188,9 @@ class Upload:
                 file.done.wait()
                 shown.update(1)
         left = [file for file in files if file.error is not None]
-        for file in left:
-            if not is_passing(file.error):
-                raise file.error
+        for error in [file.error for file in left if file.error is not None]:
+            if not is_passing(error):
+                raise error
         with without_client_bars():
             for first in range(0, len(left), BATCH):
                 self._send(left[first : first + BATCH])
@@ -209,7 +198,7 @@ class Upload:
     # The commit
 
     def _commit(self, message: str, tag: str | None) -> Published:
-        waits, tried, unanswered, misread = Backoff(f"publishing {self.repo_id}"), False, False, False
+        backoff, tried, unanswered, misread = Backoff(f"publishing {self.repo_id}"), False, False, False
         while True:
             try:
                 before = self._head
@@ -236,7 +225,7 @@ class Upload:
                 unanswered = isinstance(error, TimeoutError)
                 if isinstance(error, UnexpectedAnswer) and tried and not misread:
                     misread = True  # the commit may have been made for all that: look once more
-                elif not waits.after(error):
+                elif not backoff.wait_after(error):
                     raise
 
     def _send_commit(self, message: str, changed: list[File], stale: list[str]) -> str:
@@ -299,104 +288,3 @@ class Upload:
                     raise OutputError(f"pushed, but not tagged: {tag_taken(self.repo_id, tag)}") from error
 
         retry(f"setting the tag {tag}", create)
-
-
-@dataclass
-class File:
-    """One file of an upload, and how far it has come.
-
-    Args:
-        path: in the repository.
-        content: a file, which must stay as it is until the commit, or the bytes themselves.
-        sha256: what is on record of the file; another content is refused.
-    """
-
-    path: str
-    content: Path | bytes
-    sha256: str | None = None
-    error: Exception | None = None
-    done: threading.Event = field(default_factory=threading.Event)
-
-    @cached_property
-    def operation(self) -> Any:
-        """What the client takes. It keeps notes in it, so that a commit does not send again what was sent."""
-        from huggingface_hub import CommitOperationAdd
-
-        content = str(self.content) if isinstance(self.content, Path) else self.content
-        made = CommitOperationAdd(self.path, content)
-        if "digest" in vars(self):
-            with contextlib.suppress(AttributeError):  # an attribute without a promise: it saves reading a file twice
-                made.upload_info.sha256 = bytes.fromhex(self.digest)
-        return made
-
-    def forget(self) -> None:
-        """Take a new operation: in the old one, the client noted what the branch held when the file was sent, and
-        would leave out what was the same then; and a call that never answered may still be at work with it.
-        """
-        with contextlib.suppress(AttributeError):
-            vars(self).setdefault("digest", self.operation.upload_info.sha256.hex())
-        del self.operation
-
-    def is_same_as(self, remote: Any) -> bool:
-        """Whether the repository's file (None: it has none) has this content.
-
-        Raises:
-            OutputError: the file is not what is on record of it.
-        """
-        self.check()
-        if remote is None:
-            return False
-        if remote.lfs:
-            return remote.lfs.size == self.size and remote.lfs.sha256 == self.digest
-        return remote.size == self.size and remote.blob_id == self.git_hash
-
-    def check(self) -> None:
-        """Raises OutputError: the file is not what is on record of it, or cannot be read."""
-        try:
-            wrong = self.sha256 and self.digest != self.sha256
-        except OSError as error:
-            raise OutputError(f"{self.content} cannot be read ({error.strerror}): mend that, then push") from error
-        if wrong:
-            raise OutputError(f"{self.content} is not as it was made (its SHA-256 differs): make it again, then push")
-
-    @cached_property
-    def size(self) -> int:
-        return self.content.stat().st_size if isinstance(self.content, Path) else len(self.content)
-
-    @cached_property
-    def digest(self) -> str:
-        return self._hashed(hashlib.sha256())
-
-    @cached_property
-    def git_hash(self) -> str:
-        return self._hashed(hashlib.sha1(b"blob %d\0" % self.size))
-
-    def _hashed(self, digest: Any) -> str:
-        with self.content.open("rb") if isinstance(self.content, Path) else io.BytesIO(self.content) as file:
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
-        return digest.hexdigest()
-
-
-def refs_of(api: Any, name: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Branches and tags, with their commits."""
-    refs = retry(f"looking at the branches of {name['repo_id']}", lambda: api.list_repo_refs(**name))
-    return {ref.name: ref.target_commit for ref in refs.branches}, {ref.name: ref.target_commit for ref in refs.tags}
-
-
-def pull_requests_of(api: Any, name: dict[str, str]) -> dict[str, str]:
-    """The open pull requests by their references, "refs/pr/1", with their commits."""
-    ask = partial(api.list_repo_refs, **name, include_pull_requests=True)
-    refs = retry(f"looking at the pull requests of {name['repo_id']}", ask)
-    return {ref.ref: ref.target_commit for ref in refs.pull_requests}
-
-
-def tag_taken(repo_id: str, tag: str | None) -> OutputError:
-    return OutputError(f"{repo_id} has a tag {tag!r} of another commit: choose another one, or delete that one")
-
-
-# What an earlier push may have left that a later one does not have, and that a reader would mix up with it.
-REPLACED = {
-    MODEL: re.compile(r"(?:unet|vae|text_encoder|tokenizer|scheduler)/[^/]+"),
-    DATASET: re.compile(r"data/[^/]+\.parquet"),
-}

@@ -164,8 +164,9 @@ def _files_of(folder: Path, component: str, names: list[str]) -> Iterator[tuple[
 def _hashes(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
     """The shards of a data set with their hashes, as its manifest has them: all of them, and nothing else."""
     hashes: dict[str, str] = {}
-    shards = manifest.get("shards")
-    for number, shard in enumerate(shards if isinstance(shards, list) else []):
+    listed = manifest.get("shards")
+    shards = listed if isinstance(listed, list) else []
+    for number, shard in enumerate(shards):
         known = shard if isinstance(shard, dict) else {}
         name, digest = known.get("file"), known.get("sha256")
         match = SHARD.fullmatch(name) if isinstance(name, str) else None
@@ -175,7 +176,7 @@ def _hashes(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
             raise OutputError(
                 f"{folder / MANIFEST} has no SHA-256 of {name}: give the generate command again, then push"
             )
-        hashes[name] = digest
+        hashes[match[0]] = digest
     if not hashes:
         raise _refused(folder, MANIFEST, "no list of its shards")
     return hashes

@@ -1,4 +1,4 @@
-"""Push and pull: what the commands call.
+"""Push: what the commands call.
 
 Nothing here sees a token: the Hub's clients find it (`hf auth login`, HF_TOKEN) and send it to the Hub alone.
 """
@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import OutputError
-from ..hub.access import branch_of, check_push, checked_name, word
-from ..hub.ids import DATASET
-from ..hub.upload import File, Published, Upload, open_upload
+from ..hub.access import check_push
+from ..hub.ids import DATASET, word
+from ..hub.refs import branch_of, checked_name
+from ..hub.upload import Published, Upload, open_upload
+from ..hub.upload_file import File
 from .contents import README, Finished, finished, own_file, pictures
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def push(
 ) -> Published:
     """Publish an earlier run: a folder made by `finetune` or by `generate`.
 
-    What is published is the contract of a checkpoint or a data set (see `hub_files`); training state, spools,
+    What is published is the contract of a checkpoint or a data set (see `contents`); training state, spools,
     `manifest.json` and whatever else lies in the folder stay where they are.
 
     Args:
@@ -100,7 +102,7 @@ def _files(found: Finished, repo_id: str) -> list[File]:
     files = [File(path, content, found.sha256.get(path)) for path, content in found.files.items()]
     for file in files:
         file.check()  # before a picture is drawn from one of them
-    shown = {**pictures(found), README: found.card(repo_id)}
+    shown: dict[str, Path | bytes] = {**pictures(found), README: found.card(repo_id)}
     return files + [File(path, content) for path, content in shown.items()]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
 from ..hub.ids import hub_id
@@ -15,6 +15,9 @@ from ..storage.notes import atomic_write
 from ..utils.text import one_line
 from .markup import markdown, table, yaml_code
 from .provenance import Origin
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SAMPLES = "samples.png"
 PICTURES = (SAMPLES, "contact_sheet.png")  # shown where they lie beside the card
@@ -74,7 +77,7 @@ def finetuning_section(recipe: Any) -> str:
     return f"\nThe checkpoint was fine-tuned with:\n\n```yaml\n{yaml_code(recipe)}```\n" if recipe else ""
 
 
-def class_table(names: Sequence[str], counts: Sequence[int], what: str, where: str) -> str:
+def class_table(names: Sequence[str], counts: Sequence[int] | np.ndarray, what: str, where: str) -> str:
     rows = [(label, markdown(name), f"{counts[label]:,}") for label, name in enumerate(names[:TABLE_ROWS])]
     more = len(names) - len(rows)
     rest = f"\n\n… and {more:,} more of {len(names):,}; all names are in {where}." if more else ""

@@ -20,9 +20,9 @@ def open_parquet(file: str, metadata: pq.FileMetaData | None = None, system: Any
     """A Parquet file here or elsewhere; read it with `use_threads=False`.
 
     Args:
-        file: a path, a URL as fsspec takes it, or a path in `system`.
+        file: a path here, or in `system`.
         metadata: its footer, where that is known.
-        system: a file system of fsspec.
+        system: a file system of fsspec, or what opens files as one does.
     """
     import pyarrow.parquet as pq
 
@@ -31,14 +31,8 @@ def open_parquet(file: str, metadata: pq.FileMetaData | None = None, system: Any
 
 
 def _opened(file: str, system: Any) -> Any:
-    """Of a URL what is asked for is read, and no more: to read ahead would fetch what lies between the labels."""
     if system is not None:
         return system.open(file, "rb")
-    if "://" not in file:
-        import pyarrow as pa
+    import pyarrow as pa
 
-        return pa.OSFile(file)
-    import fsspec
-
-    system, path = fsspec.core.url_to_fs(file)
-    return system.open(path, "rb", cache_type="none")
+    return pa.OSFile(file)

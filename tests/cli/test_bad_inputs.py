@@ -10,7 +10,7 @@ import threading
 import pytest
 from bad_inputs import all_cases
 from bad_world import build, filled, tree
-from local_hub import LocalHub, connect
+from hub_server import LocalHub, connect
 
 from mvc_hf import cli
 

@@ -7,8 +7,8 @@ import sys
 import textwrap
 
 import pytest
+from hub_server import ANN, BOB, READER, connect
 from huggingface_hub import HfApi
-from local_hub import ANN, BOB, READER, connect
 
 from mvc_hf import cli
 
@@ -179,7 +179,7 @@ def test_a_push_that_fails_keeps_what_was_made(local_hub, checkpoint, photos, tm
     code, _, err = run(capsys, "generate", checkpoint, "-o", out, "--dataset", photos, *GENERATE, "--push-to-hub")
     last = err.strip().splitlines()[-1]
     assert code == 1 and f"`mvc-hf push {out} ann/out` goes on" in last and "nothing is published" in last
-    local_hub._faults.clear()
+    local_hub.faults.clear()
     local_hub.requests.clear()
     assert run(capsys, "push", out, "ann/out")[0] == 0
     assert not local_hub.calls("upload") and len(local_hub.repos["datasets", "ann/out"].commits) == 2

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from datasets import load_dataset
 from diffusers import UNet2DConditionModel
-from local_hub import connect
+from hub_server import connect
 
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.errors import DivergedError, MvcError, RecipeError

@@ -18,8 +18,8 @@ import pytest
 import timm.data
 import torch
 import yaml
+from hub_server import connect
 from huggingface_hub import HfApi
-from local_hub import connect
 from PIL import Image
 from timm.data.distributed_sampler import RepeatAugSampler
 

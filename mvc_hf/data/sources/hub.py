@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import DataError
-from ...hub.download import COMMIT, cached_commit, gated, resolve
+from ...hub.data_sets import cached_commit, load, load_builder, resolve
+from ...hub.download import COMMIT
+from ...hub.ids import DATASET
+from ...hub.refusals import gated
 from ...utils.progress import say
 from ...utils.text import reason
 from ..named_pictures import CURE, FROM_HUB, file_of_hub, path_instead
@@ -61,8 +64,6 @@ def open_hub(
     label_column: str | None,
     view: ViewConfig | None = None,
 ) -> HubSource:
-    import datasets
-
     name = f"{hub_id}:{config}" if config else hub_id
     commit, unreachable = resolve(hub_id, revision)
     partial = None
@@ -75,14 +76,13 @@ def open_hub(
             refuse_empty_slice(name, split, rows, len(table))
             table = table.select(rows)
         else:
-            table = datasets.load_dataset(hub_id, config, split=split, revision=commit or revision)
+            table = load(hub_id, config, split, revision, commit)
             _check_slice(table, name, split)
     except DataError:
         raise
     except Exception as error:
-        why = reason(error)
-        if "gated" in why:
-            raise DataError(gated(hub_id)) from error
+        if "gated" in reason(error):
+            raise DataError(gated(hub_id, DATASET)) from error
         if unreachable:
             raise DataError(
                 f"{name} is no folder here, not in the local cache, and the Hub cannot be reached: {unreachable}"
@@ -109,9 +109,7 @@ def _check_slice(table: datasets.Dataset, name: str, split: str) -> None:
 
 def _parquet(hub_id: str, config: str | None, commit: str, split: str) -> PartialParquet | None:
     """The Parquet files of a split, to be read in part; None, and a word on it, where it has others."""
-    import datasets
-
-    builder = datasets.load_dataset_builder(hub_id, config, revision=commit)
+    builder = load_builder(hub_id, config, commit)
     files = (builder.config.data_files or {}).get(split.partition("[")[0])
     if files and all(str(file).endswith(".parquet") for file in files):
         return PartialParquet(tuple(map(str, files)), builder.info.features)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...config.files import fingerprint
+from ...hub.remote_files import RemoteFiles
 from ...storage.files import cache_root
 from ...storage.integrity import is_as_recorded, record
 from ...storage.locks import waiting_lock
@@ -99,14 +100,14 @@ class PartialParquet:
     @cached_property
     def _footers(self) -> list[pq.FileMetaData]:
         def read(file: str) -> pq.FileMetaData:
-            with open_parquet(file) as opened:
+            with open_parquet(file, system=_system_of(file)) as opened:
                 return opened.metadata
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return list(pool.map(read, self.files))
 
     def _open(self, at: int) -> AbstractContextManager[pq.ParquetFile]:
-        return open_parquet(self.files[at], self._footers[at])
+        return open_parquet(self.files[at], self._footers[at], _system_of(self.files[at]))
 
     def _cached(
         self, kind: str, key: str, batches: Callable[[], Iterator[pa.RecordBatch]], column: str | None = None
@@ -168,6 +169,11 @@ def _is_heavy(kind: Any) -> bool:
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return True
     return any(_is_heavy(kind.field(i).type) for i in range(kind.num_fields))
+
+
+def _system_of(file: str) -> RemoteFiles | None:
+    """Where a file is opened; None for this machine."""
+    return RemoteFiles() if "://" in file else None
 
 
 def _state(file: str) -> list[Any]:

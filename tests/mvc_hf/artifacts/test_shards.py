@@ -1,5 +1,4 @@
 import errno
-import json
 import os
 import shutil
 
@@ -8,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mvc_hf.artifacts.schema import ROW_GROUP, features, png
+from mvc_hf.artifacts.schema import ROW_GROUP, png
 from mvc_hf.artifacts.shards import ShardedDatasetWriter
 from mvc_hf.errors import OutputError
 from mvc_hf.storage.layout import RECORDS
-from mvc_hf.storage.manifest import check_data_set, read_manifest
+from mvc_hf.storage.manifest import read_manifest
 
 NAMES = ("T-shirt/top", 'a: "b" #c', "🙂\n- x")
 
@@ -58,30 +57,6 @@ def test_rows_come_back_through_plain_datasets(tmp_path):
     assert [r["label"] for r in streamed] == found["label"]
 
 
-def test_a_shard_alone_is_read_by_old_and_new_datasets(tmp_path):
-    """Before version 4 `datasets` knew these types and no others; a list was [feature]."""
-    known = {"Value", "ClassLabel", "Image"}
-    made = split(tmp_path / "out", group_column="patient")
-    fill(made)
-    schema = pq.read_schema(made.path(0))
-
-    def types(feature):
-        if isinstance(feature, list):
-            return set().union(*map(types, feature))
-        if isinstance(feature.get("_type"), str):
-            return {feature["_type"]}
-        return set().union(*map(types, feature.values()))
-
-    written = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
-    assert types(written) == known and isinstance(written["mix"]["coarse"], list)
-    assert datasets.Features.from_arrow_schema(schema) == features(NAMES, grouped=True)
-    for streaming in (False, True):
-        files = {"train": str(made.folder / "data" / "*.parquet")}
-        found = datasets.load_dataset("parquet", data_files=files, split="train", streaming=streaming)
-        assert [r["mix"] for r in found] == [row(i)["mix"] for i in range(10)]
-        assert found.features == features(NAMES, grouped=True)
-
-
 @pytest.mark.parametrize("lost", [0, 1, 100, 10**6])
 def test_killed_run_goes_on_and_ends_the_same(tmp_path, lost):
     """Also where the last bytes did not reach the disk."""
@@ -115,7 +90,6 @@ def test_spool_of_another_recipe_is_not_taken_for_ours(tmp_path):
 
 
 def test_full_disk_loses_nothing_that_was_finished(tmp_path, monkeypatch):
-    import pyarrow.parquet as pq
 
     made = split(tmp_path / "out")
     fill(made, only=[0])
@@ -134,23 +108,11 @@ def test_full_disk_loses_nothing_that_was_finished(tmp_path, monkeypatch):
 
 
 def test_rows_are_written_group_by_group(tmp_path):
-    import pyarrow.parquet as pq
 
     made = split(tmp_path / "out", rows=2 * ROW_GROUP + 1, shard_size=1000)
     fill(made)
     found = pq.read_metadata(made.path(0))
     assert [found.row_group(i).num_rows for i in range(found.num_row_groups)] == [ROW_GROUP, ROW_GROUP, 1]
-
-
-def test_manifest(tmp_path):
-    made = split(tmp_path / "out")
-    assert read_manifest(tmp_path / "out")["complete"] is False
-    fill(made)
-    made.finish()
-    manifest = read_manifest(tmp_path / "out")
-    assert manifest["complete"] and manifest["rows"] == 10 and manifest["class_names"] == list(NAMES)
-    assert [s["rows"] for s in manifest["shards"]] == [4, 4, 2]
-    assert [s["file"] for s in manifest["shards"]] == [f"data/train-0000{i}-of-00003.parquet" for i in range(3)]
 
 
 def test_folder_of_another_recipe_is_refused_by_field(tmp_path):
@@ -164,13 +126,6 @@ def test_folder_that_is_not_ours_is_left_alone(tmp_path):
     with pytest.raises(OutputError, match=r"'notes\.txt' and no manifest\.json"):
         split(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"] and (tmp_path / "notes.txt").read_text() == "mine"
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', json.dumps({"format": 99, "made_from": {}})])
-def test_manifest_that_is_not_ours(tmp_path, text):
-    (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(OutputError, match="not a manifest of mvc-hf"):
-        split(tmp_path)
 
 
 def test_shard_of_another_recipe_is_not_taken_for_ours(tmp_path):
@@ -314,17 +269,3 @@ def test_killed_between_any_two_changes_of_the_folder(tmp_path, monkeypatch):
         assert not list((out / "data").glob(".*"))
         number += 1
     assert number > 15
-
-
-def test_a_damaged_data_set_is_not_trained_on(tmp_path):
-    made = finished(tmp_path / "out")
-    check_data_set(tmp_path / "out")
-    flip(made.path(0))
-    with pytest.raises(OutputError, match=r"00000-of-00003\.parquet is not as it was made.*generate command again"):
-        check_data_set(tmp_path / "out")
-
-
-def test_folders_of_others_are_no_business_of_ours(tmp_path):
-    check_data_set(tmp_path)
-    (tmp_path / "manifest.json").write_text('{"name": "a web page"}')
-    check_data_set(tmp_path)

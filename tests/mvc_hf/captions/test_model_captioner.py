@@ -15,7 +15,6 @@ from tiny_blip import tiny_captioner
 from mvc_hf.captions import cache, image_to_text, model_captioner
 from mvc_hf.captions.image_to_text import CaptionModel, NucleusAt, Weights, draws_of
 from mvc_hf.captions.loading import caption_source
-from mvc_hf.captions.model_captioner import ModelCaptions
 from mvc_hf.captions.sources import captioned
 from mvc_hf.captions.table import CaptionTable
 from mvc_hf.captions.token_lengths import say_cuts
@@ -436,21 +435,6 @@ def test_models_that_are_not_there(model, match):
 def test_settings_of_models_without_a_model(setting):
     with pytest.raises(RecipeError, match="means nothing to 'template': give --captioner blip2"):
         caption_source("template", recipe=Recipe(**setting))
-
-
-def test_a_model_of_the_hub_is_known_by_its_commit(blip2, monkeypatch):
-    asked = {}
-
-    def download(name, revision=None, **options):
-        asked.update(options, name=name, revision=revision)
-        return str(blip2)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    found = ModelCaptions.of(Recipe(caption_model="org/name@v2"), False)
-    assert (asked["name"], asked["revision"]) == ("org/name", "v2")
-    assert not any(pattern.endswith(("bin", "py", "pt")) for pattern in asked["allow_patterns"])
-    identity = found.origin()
-    assert (identity["model"], identity["revision"], identity["content"]) == ("org/name", blip2.name, None)
 
 
 def test_a_model_that_fails_is_named(photos, blip2, monkeypatch):

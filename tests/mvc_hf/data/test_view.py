@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny
-from hub_store import File
+from hub_server import File
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image

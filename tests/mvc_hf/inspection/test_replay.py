@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tiny
-from local_hub import connect
+from hub_server import connect
 from PIL import Image
 
 from mvc_hf import cli

@@ -5,12 +5,12 @@ import os
 import shutil
 
 import pytest
-from local_hub import connect
+from hub_server import connect
 from pushable import pushable_checkpoint, pushable_data_set
 
 from mvc_hf.errors import MvcError
-from mvc_hf.publish import push as hub
 from mvc_hf.publish.contents import finished
+from mvc_hf.publish.push import ShardUploader, push
 
 SECRET = b"PAR1 what is nobody's business PAR1"
 SHARD = "data/train-00001-of-00002.parquet"
@@ -44,7 +44,7 @@ def refused(local_hub, folder, says, tmp_path, monkeypatch):
     """By name, before the Hub has got a byte of it, or a repository."""
     connect(local_hub, tmp_path / "home", monkeypatch)
     with pytest.raises(MvcError) as caught:
-        hub.push_folder(folder, "ann/x")
+        push(folder, "ann/x")
     said = str(caught.value)
     assert says in said and "\n" not in said
     assert not {r.call for r in local_hub.requests} & {"create", "preupload", "batch", "upload", "commit", "branch"}
@@ -52,7 +52,7 @@ def refused(local_hub, folder, says, tmp_path, monkeypatch):
     return said
 
 
-def test_both_are_fine_as_they_are_made(made):
+def test_checkpoints_and_data_sets_are_published_as_they_are_made(made):
     assert finished(made[0]).kind == "model" and len(finished(made[0]).files) == 13
     assert finished(made[1]).kind == "dataset" and len(finished(made[1]).sha256) == 2
 
@@ -64,7 +64,7 @@ LINKED = [
 
 
 @pytest.mark.parametrize("name", LINKED)
-def test_a_link_in_a_checkpoint(local_hub, checkpoint, secret, tmp_path, monkeypatch, name):
+def test_a_link_in_a_checkpoint_is_refused(local_hub, checkpoint, secret, tmp_path, monkeypatch, name):
     content = (checkpoint / name).read_bytes() if (checkpoint / name).exists() else SECRET
     secret.write_bytes(content)  # so that nothing but the link is wrong
     (checkpoint / name).unlink(missing_ok=True)
@@ -73,14 +73,14 @@ def test_a_link_in_a_checkpoint(local_hub, checkpoint, secret, tmp_path, monkeyp
     assert repr(name) in said and str(secret) not in said
 
 
-def test_a_link_within_the_folder_is_one_too(local_hub, checkpoint, tmp_path, monkeypatch):
+def test_a_link_within_the_folder_is_refused_too(local_hub, checkpoint, tmp_path, monkeypatch):
     (checkpoint / "unet" / "config.json").unlink()
     (checkpoint / "unet" / "config.json").symlink_to("../vae/config.json")
     refused(local_hub, checkpoint, "'unet/config.json' in it is a link", tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("part", ["unet", "tokenizer", "scheduler"])
-def test_a_part_that_is_a_link(local_hub, checkpoint, tmp_path, monkeypatch, part):
+def test_a_part_that_is_a_link_is_refused(local_hub, checkpoint, tmp_path, monkeypatch, part):
     shutil.move(checkpoint / part, tmp_path / "elsewhere")
     (checkpoint / part).symlink_to(tmp_path / "elsewhere")
     refused(local_hub, checkpoint, f"{part!r} in it is a link", tmp_path, monkeypatch)
@@ -91,13 +91,13 @@ def test_a_part_that_is_a_link(local_hub, checkpoint, tmp_path, monkeypatch, par
              "vae/other.safetensors", "scheduler/config.json", "unet/model.safetensors", "text_encoder/spiece.model",
              "tokenizer/vocab.json\n.txt"],
 )  # fmt: skip
-def test_a_stray_file_of_a_kind_that_is_published(local_hub, checkpoint, tmp_path, monkeypatch, name):
+def test_a_stray_file_of_a_kind_that_is_published_is_refused(local_hub, checkpoint, tmp_path, monkeypatch, name):
     (checkpoint / name).write_bytes(b"private")
     refused(local_hub, checkpoint, f"{name!r} in it is no file of a checkpoint", tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
-def test_what_is_no_regular_file(local_hub, checkpoint, tmp_path, monkeypatch, make):
+def test_what_is_no_regular_file_is_refused(local_hub, checkpoint, tmp_path, monkeypatch, make):
     make(checkpoint / "unet" / "odd.json")
     refused(local_hub, checkpoint, "'unet/odd.json' in it is no regular file", tmp_path, monkeypatch)
 
@@ -106,20 +106,20 @@ def test_what_is_never_published_stays_where_it_is(local_hub, checkpoint, tmp_pa
     for name in ("unet/x.bin", "unet/.DS_Store", "notes.txt", ".env", "training_log.csv"):
         (checkpoint / name).write_bytes(b"private")
     connect(local_hub, tmp_path / "home", monkeypatch)
-    hub.push_folder(checkpoint, "ann/x")
+    push(checkpoint, "ann/x")
     stored = [file.data for file in local_hub.repos["models", "ann/x"].head().tree.values()]
     assert b"private" not in stored and len(stored) == 15
 
 
 @pytest.mark.parametrize("name", ["safety_checker", "../private", "/etc", "private", "unet/..", "", "."])
-def test_parts_that_no_checkpoint_has(local_hub, checkpoint, secret, tmp_path, monkeypatch, name):
+def test_parts_that_no_checkpoint_has_are_refused(local_hub, checkpoint, secret, tmp_path, monkeypatch, name):
     index = json.loads((checkpoint / "model_index.json").read_text())
     (checkpoint / "model_index.json").write_text(json.dumps(index | {name: ["x", "y"]}))
     refused(local_hub, checkpoint, f"{name!r} in it is named by model_index.json", tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"unet": [{}]}', "[" * 100_000, '{"unet": []}', '"x"'])
-def test_an_index_that_is_none(local_hub, checkpoint, tmp_path, monkeypatch, text):
+def test_an_unreadable_index_is_refused(local_hub, checkpoint, tmp_path, monkeypatch, text):
     (checkpoint / "model_index.json").write_text(text)
     if text == '{"unet": [{}]}':
         (checkpoint / "model_index.json").write_bytes(b"\xff")
@@ -127,7 +127,9 @@ def test_an_index_that_is_none(local_hub, checkpoint, tmp_path, monkeypatch, tex
 
 
 def edited(folder, **changes):
+    """By somebody who knows that a manifest without a seal is taken for an old one."""
     manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["seal"]
     (folder / "manifest.json").write_text(json.dumps(manifest | changes))
 
 
@@ -136,17 +138,18 @@ def shards_of(folder):
 
 
 @pytest.mark.parametrize("digest", ["", None, 5, "0" * 63, "0" * 64 + "\n", "A" * 64, ["x"]])
-def test_a_shard_without_its_hash(local_hub, data_set, tmp_path, monkeypatch, digest):
+def test_a_shard_without_its_hash_is_refused(local_hub, data_set, tmp_path, monkeypatch, digest):
     first, second = shards_of(data_set)
     edited(data_set, shards=[first, {**second, "sha256": digest}])
-    refused(local_hub, data_set, f"has no SHA-256 of {SHARD}", tmp_path, monkeypatch)
+    says = f"has no SHA-256 of {SHARD}" if isinstance(digest, str) else "is of another format"
+    refused(local_hub, data_set, says, tmp_path, monkeypatch)
 
 
-def test_a_shard_without_any_hash(local_hub, data_set, tmp_path, monkeypatch):
+def test_a_shard_without_any_hash_is_refused(local_hub, data_set, tmp_path, monkeypatch):
     first, second = shards_of(data_set)
     del first["sha256"]
     edited(data_set, shards=[first, second])
-    refused(local_hub, data_set, "has no SHA-256 of data/train-00000", tmp_path, monkeypatch)
+    refused(local_hub, data_set, "is of another format", tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -156,23 +159,27 @@ def test_a_shard_without_any_hash(local_hub, data_set, tmp_path, monkeypatch):
              "data\\train-00001-of-00002.parquet", "data/train-0000１-of-00002.parquet", "", None, 7, ["x"], {}],
 )  # fmt: skip
 @pytest.mark.parametrize("digest", ["", "right"])
-def test_a_manifest_that_names_other_files(local_hub, data_set, secret, tmp_path, monkeypatch, name, digest):
+def test_a_manifest_that_names_other_files_is_refused(
+    local_hub, data_set, secret, tmp_path, monkeypatch, name, digest
+):
     """A private Parquet file got into a commit that way."""
     from mvc_hf.storage.integrity import sha256
 
     name = str(secret) if name == "{secret}" else name
     digest = sha256(secret) if digest else ""
     edited(data_set, shards=[shards_of(data_set)[0], {"file": name, "rows": 2, "sha256": digest}])
-    refused(local_hub, data_set, "'manifest.json' in it is no list of its shards", tmp_path, monkeypatch)
+    says = "'manifest.json' in it is no list of its shards" if isinstance(name, str) else "is of another format"
+    refused(local_hub, data_set, says, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("shards", [None, [], {}, "x", 5, [None], [[]], ["data/train-00000-of-00001.parquet"]])
-def test_a_manifest_without_a_list(local_hub, data_set, tmp_path, monkeypatch, shards):
+def test_a_manifest_without_a_list_is_refused(local_hub, data_set, tmp_path, monkeypatch, shards):
     edited(data_set, shards=shards)
-    refused(local_hub, data_set, "is no list of its shards", tmp_path, monkeypatch)
+    says = "is no list of its shards" if shards == [] else "is of another format"
+    refused(local_hub, data_set, says, tmp_path, monkeypatch)
 
 
-def test_shards_that_are_links(local_hub, data_set, secret, tmp_path, monkeypatch):
+def test_shards_that_are_links_are_refused(local_hub, data_set, secret, tmp_path, monkeypatch):
     """Of the right content, too: what a link leads to may be another thing a moment later."""
     shutil.move(data_set / SHARD, secret)
     (data_set / SHARD).symlink_to(secret)
@@ -182,21 +189,21 @@ def test_shards_that_are_links(local_hub, data_set, secret, tmp_path, monkeypatc
     refused(local_hub, data_set, "'data' in it is a link", tmp_path, monkeypatch)
 
 
-def test_a_shard_that_is_another_one_by_now(local_hub, data_set, tmp_path, monkeypatch):
+def test_a_shard_that_was_changed_is_refused(local_hub, data_set, tmp_path, monkeypatch):
     """The last one: the first is not sent either."""
     data = bytearray((data_set / SHARD).read_bytes())
     data[100] ^= 1
     (data_set / SHARD).write_bytes(data)
-    refused(local_hub, data_set, "is not as it was made (its SHA-256 differs)", tmp_path, monkeypatch)
+    refused(local_hub, data_set, "is not as it was made: its SHA-256 differs", tmp_path, monkeypatch)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
-def test_a_shard_that_cannot_be_read(local_hub, data_set, tmp_path, monkeypatch):
+def test_a_shard_that_cannot_be_read_is_refused(local_hub, data_set, tmp_path, monkeypatch):
     (data_set / SHARD).chmod(0)
     refused(local_hub, data_set, "cannot be read (Permission denied)", tmp_path, monkeypatch)
 
 
-def test_a_picture_that_is_a_link(local_hub, data_set, secret, tmp_path, monkeypatch):
+def test_a_picture_that_is_a_link_is_refused(local_hub, data_set, secret, tmp_path, monkeypatch):
     (data_set / "contact_sheet.png").symlink_to(secret)
     refused(local_hub, data_set, "'contact_sheet.png' in it is a link", tmp_path, monkeypatch)
 
@@ -204,7 +211,7 @@ def test_a_picture_that_is_a_link(local_hub, data_set, secret, tmp_path, monkeyp
 def test_the_folder_itself_may_be_reached_by_a_link(local_hub, data_set, tmp_path, monkeypatch):
     (tmp_path / "latest").symlink_to(data_set)
     connect(local_hub, tmp_path / "home", monkeypatch)
-    assert hub.push_folder(tmp_path / "latest", "ann/x").changed
+    assert push(tmp_path / "latest", "ann/x").changed
 
 
 def test_what_is_generated_on_top_of_a_link_is_not_sent(local_hub, data_set, secret, tmp_path, monkeypatch):
@@ -215,6 +222,6 @@ def test_what_is_generated_on_top_of_a_link_is_not_sent(local_hub, data_set, sec
     (data_set / SHARD).symlink_to(secret)
     connect(local_hub, tmp_path / "home", monkeypatch)
     split = ShardedDatasetWriter(data_set, {"seed": 0}, 4, 2, ("cat", "dog"))
-    with hub.Stream("ann/x", data_set) as stream, pytest.raises(MvcError, match="is a link"):
+    with ShardUploader("ann/x", data_set) as stream, pytest.raises(MvcError, match="is a link"):
         stream.look(split)
     assert not local_hub.repos

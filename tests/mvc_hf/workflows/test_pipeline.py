@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from local_hub import connect
+from hub_server import connect
 
 import mvc_hf.generation.generate
 import mvc_hf.training.finetune

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from huggingface_hub.errors import OfflineModeIsEnabled
 from sources import PETS, folder, hub_parquet, parquet, picture, png, refused, values
 
 from mvc_hf.data.loading import open_dataset
@@ -26,7 +27,7 @@ def hub(tmp_path, monkeypatch):
         calls.append((path_or_id, *args, options["split"], options["revision"]))
         return real("parquet", data_files={"train": str(path)}, split=options["split"])
 
-    def dataset_info(self, repo_id, *, revision=None, timeout=None):
+    def dataset_info(self, repo_id, *, revision=None, timeout=None, **options):
         return huggingface_hub.hf_api.DatasetInfo(id=repo_id, sha=SHA, siblings=[], tags=[], downloads=0, likes=0)
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
@@ -101,7 +102,7 @@ def test_what_the_hub_refuses(hub, monkeypatch, error, match):
 
 def offline(monkeypatch):
     def dataset_info(*args, **options):
-        raise ConnectionError("offline mode is enabled")
+        raise OfflineModeIsEnabled("offline mode is enabled")
 
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", dataset_info)
 
