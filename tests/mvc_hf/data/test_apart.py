@@ -111,7 +111,7 @@ def test_every_command_that_writes_looks_first(photos, capsys, command):
 
 def test_the_data_may_lie_beside_what_a_run_makes(photos):
     recipe = Recipe(dataset="photos", base="base")
-    Path("checkpoint").mkdir()  # a run has begun here
+    (photos.parent / "checkpoint").mkdir()  # a run has begun here
     pipeline.check(RunRecipe(recipe, "."))
     with pytest.raises((OutputError, RecipeError)):
         pipeline.check(RunRecipe(recipe, "~/photos"))
