@@ -17,7 +17,7 @@ from timm.models import create_model
 from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
 
-from mvc_hf.storage.notes import write_json  # absolute: it is loaded as a script
+from mvc_hf.storage.notes import write_json  # by its full name: the hook loads this file as a script
 
 parser = argparse.ArgumentParser(description="Train a small classifier, and write its accuracy")
 parser.add_argument("data_dir", help="cache folder of the data set")
