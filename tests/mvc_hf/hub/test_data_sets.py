@@ -54,7 +54,7 @@ def test_every_request_for_a_whole_data_set_is_tried_again(remote, pets, call, k
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_request_for_a_part_of_a_data_set_is_tried_again(remote, pets, call, kind):
     remote.fail(call, kind, times=2)
-    source = open_dataset("ann/pets", look=ONE)
+    source = open_dataset("ann/pets", view=ONE)
     assert len(source.rows) == 2 and source.revision == pets.head().oid
     assert [source.image(row).getpixel((0, 0)) for row in source.rows] == [row % 2 for row in source.rows]
 
@@ -63,7 +63,7 @@ def test_every_request_for_a_part_of_a_data_set_is_tried_again(remote, pets, cal
 @pytest.mark.parametrize("look", [None, ONE], ids=["whole", "part"])
 def test_retry_after_of_429_is_waited_for(remote, pets, call, look):
     remote.fail(call, 429, times=2, Retry_After="7")  # the client itself asks once more at once for some files
-    open_dataset("ann/pets", look=look)
+    open_dataset("ann/pets", view=look)
     assert sum(remote.waited) >= 7
 
 
@@ -101,7 +101,7 @@ def test_another_version_in_the_cache_is_not_taken_for_the_one_asked_for(remote,
     newer = commit(pets, tmp_path, [1, 0])
     remote.fail("resolve", 500, times=10_000)
     for look in (None, ONE):
-        assert f"the Hub did not give ann/pets at {newer[:12]}" in refused("cannot be loaded from the Hub", look=look)
+        assert f"the Hub did not give ann/pets at {newer[:12]}" in refused("cannot be loaded from the Hub", view=look)
 
 
 def test_the_same_version_in_the_cache_is_taken_at_once(remote, pets):

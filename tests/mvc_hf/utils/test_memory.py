@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -78,3 +82,23 @@ def test_a_system_that_does_not_say_how_much_there_is(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "none")
     monkeypatch.setattr(memory, "LIMIT", tmp_path / "none")
     memory.check_room(2**80, None, "--batch-size 9")
+
+
+PEAKS = """
+import torch
+from mvc_hf.utils.memory import Peak
+
+with Peak(torch.device("cpu")) as first:
+    block = torch.ones(50_000_000)
+del block
+with Peak(torch.device("cpu")) as second:
+    pass
+print(first.bytes - second.bytes)
+"""
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the system does not tell peaks")
+def test_the_peak_of_a_stage_is_its_own():
+    """In a process of its own: one that has been large before has the room already."""
+    done = subprocess.run([sys.executable, "-c", PEAKS], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 100_000_000

@@ -115,7 +115,7 @@ def test_no_code_in_a_file(tmp_path):
 
 
 def test_the_recipe_of_the_docs(tmp_path):
-    text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "recipes.md").read_text(encoding="utf-8")
     (tmp_path / "r.yaml").write_text(text.partition("```yaml\n")[2].partition("```")[0])
     found = RunRecipe.load(tmp_path / "r.yaml")
     assert found.output == "flowers" and found.recipe.captions == "blip2" and found.recipe.guidance_scale == 2.0
