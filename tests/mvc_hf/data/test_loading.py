@@ -59,7 +59,9 @@ def no_hub(monkeypatch):
 
 
 @pytest.mark.parametrize("dataset", ["./no", "/no/such", "~/no-such-folder", "a/b/c", "data/x.parquet", "../x"])
-def test_no_such_folder(no_hub, dataset):
+def test_no_such_folder(no_hub, dataset, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")  # beside which nothing is called x
     refused(dataset, "no such folder or file")
 
 
