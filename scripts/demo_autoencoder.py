@@ -56,6 +56,7 @@ def train_vae(pool: np.ndarray, work: Path, device: str, batch: int, clock: Cloc
             return (vae.decode(vae.encode(held).latent_dist.mode()).sample.float() - held).abs().mean().item()
 
     learner = Learner(list(vae.parameters()), loss, RATE)
+    clock.begin()
     while clock.done < 1:
         learner.step(clock)
         if clock.step % LOGGED_EVERY == 0 or clock.done == 1:

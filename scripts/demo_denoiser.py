@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from demo_images import Images
 from demo_looks import CLASS_NAMES, Describer, Look, caption, draw_look, render
 from demo_models import make_scheduler, make_text_encoder, make_unet, save_pipeline
 from demo_training import Clock, Learner, Log, half_precision
@@ -20,40 +21,75 @@ CHUNK, HELD_OUT, LOGGED_EVERY = 2_000, 1_024, 500
 RATE, DROPOUT = 1e-3, 0.1
 
 
-def describe(
-    seed: int, first: int, labels: np.ndarray, measured: np.ndarray, describer: Describer
-) -> tuple[list[Look], list[str]]:
-    """A look for each of some images, and a caption that tells some of what there is to tell."""
-    rng = np.random.default_rng((seed, 10, first))
-    looks, texts = [draw_look(rng) for _ in labels], []
-    for values, label, look in zip(measured, labels, looks):
-        words = {k: w if rng.random() < 0.75 else "" for k, w in describer.words(values, label).items()}
-        seen = look.words if rng.random() < 0.8 else ""
-        text = caption(words, label, colour=look.colour if rng.random() < 0.8 else "", look=seen, size=look.size)
-        texts.append((PREFIX.format(CLASS_NAMES[label]) if rng.random() < 0.6 else "") + text)
-    return looks, texts
+class Drawings(Protocol):
+    """What a base is taught from. It goes to other processes, which describe; the pictures are drawn on the device."""
+
+    def __len__(self) -> int: ...
+
+    def describe(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[Any, list[str]]:
+        """How to draw some images, and captions that tell some of what there is to tell."""
+
+    def draw(self, rows: np.ndarray, how: Any, device: str) -> torch.Tensor:
+        """RGB in [-1, 1], (N, 3, H, W)."""
+
+
+@dataclass(frozen=True)
+class Garments:
+    """Fashion-MNIST in every look but its own."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    measured: np.ndarray
+    describer: Describer
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def describe(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[list[Look], list[str]]:
+        looks, texts = [draw_look(rng) for _ in rows], []
+        for row, look in zip(rows, looks):
+            label = self.labels[row]
+            words = self.describer.words(self.measured[row], label)
+            words = {k: w if rng.random() < 0.75 else "" for k, w in words.items()}
+            seen = look.words if rng.random() < 0.8 else ""
+            text = caption(words, label, colour=look.colour if rng.random() < 0.8 else "", look=seen, size=look.size)
+            texts.append((PREFIX.format(CLASS_NAMES[label]) if rng.random() < 0.6 else "") + text)
+        return looks, texts
+
+    def draw(self, rows: np.ndarray, how: list[Look], device: str) -> torch.Tensor:
+        return render(self.images[rows], how, device=device)
+
+
+_drawings: Drawings  # of this process
+
+
+def _receive(drawings: Drawings) -> None:
+    global _drawings
+    _drawings = drawings
+    torch.set_num_threads(1)
+
+
+def _describe(rows: np.ndarray, seed: tuple[int, int, int]) -> tuple[Any, list[str]]:
+    return _drawings.describe(rows, np.random.default_rng(seed))
 
 
 @torch.no_grad()
-def encode_looks(
-    images: Images, vae, tokenizer, count: int, device: str, seed: int
+def encode(
+    drawings: Drawings, vae, tokenizer, count: int, device: str, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Latent moments, fp16 (count·N, 2c, 8, 8), and token ids, int16 (count·N, 77), of every image in `count` looks.
 
     Looks and captions are drawn by all cores, the pictures on the device.
     """
-    x, y = images.base
-    order = [np.arange(first, first + CHUNK) % len(x) for first in range(0, count * len(x), CHUNK)]
+    firsts = range(0, count * len(drawings), CHUNK)
+    order = [np.arange(first, min(first + CHUNK, count * len(drawings))) % len(drawings) for first in firsts]
     latents, tokens = [], []
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        jobs = [
-            pool.submit(describe, seed, i * CHUNK, y[rows], images.measured[rows], images.describer)
-            for i, rows in enumerate(order)
-        ]
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), _receive, (drawings,)) as pool:
+        jobs = [pool.submit(_describe, rows, (seed, 10, first)) for first, rows in zip(firsts, order)]
         for rows, job in zip(order, jobs):
-            looks, texts = job.result()
+            how, texts = job.result()
             with half_precision(device):
-                moments = vae.encode(render(x[rows], looks, device=device)).latent_dist
+                moments = vae.encode(drawings.draw(rows, how, device)).latent_dist
             latents.append(torch.cat([moments.mean, moments.std], 1).half())
             ids = tokenizer(texts, padding="max_length", truncation=True, max_length=77, return_tensors="np").input_ids
             tokens.append(torch.from_numpy(ids.astype(np.int16)).to(device))
@@ -61,18 +97,27 @@ def encode_looks(
 
 
 def train_unet(
-    images: Images, tokenizer, work: Path, looks: int, device: str, batch: int, clock: Clock, seed: int
+    drawings: Drawings,
+    tokenizer,
+    work: Path,
+    looks: int,
+    device: str,
+    batch: int,
+    clock: Clock,
+    seed: int,
+    widths: tuple[int, int] = (64, 160),
 ) -> None:
     """Leaves WORK/pipeline."""
     from diffusers import AutoencoderKL
     from diffusers.models.attention_processor import AttnProcessor
 
     vae = AutoencoderKL.from_pretrained(work / "vae").to(device).eval()
-    latents, tokens = encode_looks(images, vae, tokenizer, looks, device, seed)
+    latents, tokens = encode(drawings, vae, tokenizer, looks, device, seed)
     print(f"{len(latents):,} pictures encoded", flush=True)
+    clock.begin()
     torch.manual_seed(seed)
     channels, factor = vae.config.latent_channels, vae.config.scaling_factor
-    unet = make_unet(channels).to(device, memory_format=torch.channels_last)
+    unet = make_unet(channels, widths).to(device, memory_format=torch.channels_last)
     text = make_text_encoder(tokenizer).to(device)
     if device == "cpu":
         unet.set_attn_processor(AttnProcessor())  # for sizes as small as these, the fastest there

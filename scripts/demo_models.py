@@ -62,11 +62,11 @@ def make_vae(channels: int = CHANNELS):
     return vae
 
 
-def make_unet(channels: int = CHANNELS):
+def make_unet(channels: int = CHANNELS, widths: tuple[int, int] = (64, 160)):
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
-        sample_size=SIZE // 4, in_channels=channels, out_channels=channels, block_out_channels=(64, 160),
+        sample_size=SIZE // 4, in_channels=channels, out_channels=channels, block_out_channels=widths,
         layers_per_block=1, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=64, attention_head_dim=4,
         norm_num_groups=16,

@@ -23,7 +23,11 @@ class Clock:
     """How much of a stage is done: by steps, or by minutes, whichever ends first."""
 
     def __init__(self, steps: int, minutes: float | None):
-        self.steps, self.seconds, self.started, self.step = steps, (minutes or math.inf) * 60, time.time(), 0
+        self.steps, self.seconds, self.step = steps, (minutes or math.inf) * 60, 0
+        self.begin()
+
+    def begin(self) -> None:
+        self.started = time.time()
 
     @property
     def done(self) -> float:

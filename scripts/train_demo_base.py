@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from demo_autoencoder import train_vae
-from demo_denoiser import train_unet
+from demo_denoiser import Garments, train_unet
 from demo_images import RESERVED_PER_CLASS, Images, export_images
 from demo_models import make_tokenizer
 from demo_pictures import digits, photographs, picture_pool
@@ -82,8 +82,9 @@ def main() -> None:
         print(f"{len(pool):,} pictures for the autoencoder", flush=True)
         train_vae(pool, work, args.device, args.vae_batch, Clock(args.vae_steps, args.vae_minutes), args.seed)
     if not (work / "pipeline").exists():
+        garments = Garments(*images.base, images.measured, images.describer)
         train_unet(
-            images, tokenizer, work, args.looks, args.device, args.unet_batch,
+            garments, tokenizer, work, args.looks, args.device, args.unet_batch,
             Clock(args.unet_steps, args.unet_minutes), args.seed,
         )  # fmt: skip
     if args.export:
