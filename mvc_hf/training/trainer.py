@@ -52,7 +52,8 @@ class Trainer:
         unet = widen_unet(base.unet).requires_grad_(True).train().to(accelerator.device)
         if recipe.gradient_checkpointing:
             unet.enable_gradient_checkpointing()
-        self.ema = EMAModel(unet.parameters(), decay=recipe.ema_decay) if recipe.use_ema else None
+        at_once = accelerator.device.type != "cpu"  # a launch for hundreds of weights, where launches are what counts
+        self.ema = EMAModel(unet.parameters(), decay=recipe.ema_decay, foreach=at_once) if recipe.use_ema else None
         optimizer = torch.optim.AdamW(
             unet.parameters(), lr=recipe.learning_rate, betas=(recipe.adam_beta1, recipe.adam_beta2),
             weight_decay=recipe.adam_weight_decay, eps=recipe.adam_epsilon, fused=True,

@@ -204,7 +204,8 @@ TEXTS = {
         "dataset: !!python/object/apply:os.system [ls]", "dataset: !!timestamp x", "seed: 2024-13-45", "? [a]\n: 1",
         "a: 1\n---\nb: 2", "dataset: *x", "private: 1", "private: true", "hub_model_id: 5", "push_to_hub: maybe",
         "output: 5",
-        "total: 5\nper_image: 5", "balance: true", "scheduler: none", "method: none", 
+        "total: 5\nper_image: 5", "balance: true", "guidance_start: 0.9\nguidance_stop: 0.1", "scheduler: none",
+        "method: none",
         "dataset: <none>", "dataset: <pipe>", "base: <empty>", "model: <empty>", "model: org/none",
         "model: ''\nbase: ''",
     ],
@@ -406,7 +407,8 @@ USAGE = [
     "replay x", "replay x y",
     "caption x", "finetune x", "generate x", "demo x", "caption x -o y --nonsense 5", "push a b c", "replay x -1",
     "finetune x -o",
-    "generate x -o y --balance", "generate x -o y --total 5 --per-image 5", "finetune x -o y", "preview x --rows 0",
+    "generate x -o y --balance", "generate x -o y --total 5 --per-image 5",
+    "generate x -o y --guidance-start 0.5 --guidance-stop 0.5", "preview x --guidance-start 1", "finetune x -o y", "preview x --rows 0",
     "generate x -o y --images-per-class 0", "finetune x -o y --use-ema maybe", "plan x y", "\u202e", "demo --output",
 ]  # fmt: skip
 
