@@ -28,12 +28,9 @@ from demo_pictures import digits, photographs, picture_pool
 from demo_training import Clock
 
 
-def export_base(work: Path, folder: Path) -> None:
+def export_base(work: Path, tokenizer, folder: Path) -> None:
     """The base itself, and the log of its losses."""
-    from transformers import CLIPTokenizer
-
     shutil.copytree(work / "pipeline", folder / "base", dirs_exist_ok=True)
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "base" / "tokenizer")
     tokenizer.backend_tokenizer.no_padding()  # whoever uses it says how to pad
     tokenizer.save_pretrained(folder / "base" / "tokenizer")
     shutil.copy(work / "losses.csv", folder / "base" / "losses.csv")
@@ -89,7 +86,7 @@ def main() -> None:
         )  # fmt: skip
     if args.export:
         export_images(images, args.export, images.test)
-        export_base(work, args.export)
+        export_base(work, make_tokenizer(args.clip_merges, work / "tokenizer"), args.export)
     return None
 
 
