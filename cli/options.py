@@ -30,13 +30,33 @@ def recipe_options(stage: str, *, without: tuple[str, ...] = ()) -> Callable:
     return decorate
 
 
-def _option(field: dataclasses.Field, kind: Any) -> Callable:
+def section_options(settings: type) -> Callable:
+    """One option for each setting of a section of a recipe: what is given goes over the section's. Help says the
+    defaults; limits are checked by the class of settings."""
+    kinds = typing.get_type_hints(settings)
+
+    def decorate(function: Callable) -> Callable:
+        for field in reversed(dataclasses.fields(settings)):
+            function = _option(field, kinds[field.name], over_a_file=True)(function)
+        return function
+
+    return decorate
+
+
+def given(settings: dict[str, Any]) -> dict[str, Any]:
+    """Of the values of `section_options` those that stand on the command line."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _option(field: dataclasses.Field, kind: Any, over_a_file: bool = False) -> Callable:
     kind = next((k for k in typing.get_args(kind) if k is not type(None)), kind)
     common = {
         "default": field.default,
         "help": field.metadata["help"],
         "show_default": field.default not in (None, ""),
     }
+    if over_a_file:
+        common |= {"default": None, "show_default": str(field.default) if common["show_default"] else False}
     if kind is bool:
         return click.option(f"{flag(field.name)}/--no-{flag(field.name)[2:]}", **common)
     choices, alias = field.metadata["choices"], field.metadata["alias"]

@@ -12,6 +12,8 @@ from ..config.fields import flag
 from ..errors import RecipeError
 
 LABEL_MATCHES = ("name", "index")
+POLICIES = ("cifar10", "imagenet", "svhn")
+ALONE = "aug_policy"  # the one that means something without synthetic images, too
 
 FLAGS: dict[str, dict[str, Any]] = {
     "--aug-synthetic": {
@@ -64,6 +66,11 @@ FLAGS: dict[str, dict[str, Any]] = {
     "--aug-follow-symlinks": {
         "action": "store_true",
         "help": "read what links in a folder of synthetic images lead to outside of it, too",
+    },
+    "--aug-policy": {
+        "choices": POLICIES,
+        "help": "AutoAugment with the policy that torchvision has for this data set; timm's --aa has none for CIFAR "
+        "(with or without synthetic images; default: none)",
     },
 }
 

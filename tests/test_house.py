@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "mixing": set(),
     "data": {"config", "hub"},
     "augment": {"data"},
+    "comparison": {"data", "config"},
     "captions": {"data", "config", "hub"},
     "diffusion": {"captions", "data", "mixing", "hub", "config"},
     "artifacts": {"captions", "data", "config", "hub"},

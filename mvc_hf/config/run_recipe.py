@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError, RecipeError
-from ..storage.layout import CAPTIONS, CHECKPOINT, SYNTHETIC
+from ..storage.layout import CAPTIONS, CHECKPOINT, COMPARE, SWEEP, SYNTHETIC
 from ..utils.text import brief, shortened, unreadable
 from .fields import check_known, flag
 from .files import read_settings
 from .recipe import Recipe
 
+SECTIONS = ("compare", "sweep")  # of a recipe; what is in them is for the commands of these names
 ALIASES = {f.metadata["alias"][2:]: f.name for f in dataclasses.fields(Recipe) if f.metadata["alias"]}
 
 
@@ -66,7 +67,8 @@ class RunRecipe:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunRecipe:
-        """Settings by the names of their flags, with dashes or underscores."""
+        """Settings by the names of their flags, with dashes or underscores. Sections are passed over."""
+        values = {key: value for key, value in values.items() if key not in SECTIONS}
         recipe_names = [field.name for field in dataclasses.fields(Recipe)]
         found: dict[str, Any] = {}
         for key, value in values.items():
@@ -106,7 +108,7 @@ class RunRecipe:
         others = sorted(n for n in found if n[0] != "." and Path(n).suffix not in (".yaml", ".yml", ".json"))
         data = Path(self.recipe.dataset).expanduser().absolute()
         beside = bool(self.recipe.dataset) and data.exists() and self.folder.absolute() in data.parents
-        if others and not beside and not found & {CHECKPOINT, SYNTHETIC, CAPTIONS}:
+        if others and not beside and not found & {CHECKPOINT, SYNTHETIC, CAPTIONS, COMPARE, SWEEP}:
             raise OutputError(
                 f"{shortened(str(self.folder))} holds {brief(others[0])} and nothing of mvc-hf run: choose an empty "
                 "or a new folder"

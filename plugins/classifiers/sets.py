@@ -1,0 +1,68 @@
+"""The synthetic sets of a comparison: those that are given, or what the recipe's own run makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ...augment.synthetic_images import SyntheticImages
+from ...comparison.arms import file_name
+from ...comparison.splits import RealImages
+from ...config.sections import Section
+from ...config.stages.comparing import CompareSettings
+from ...data.loading import open_dataset
+from ...storage.layout import SYNTHETIC
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """Synthetic images: where they lie, and a digest of what they are."""
+
+    place: str
+    digest: str
+
+
+def check_methods(section: Section[CompareSettings]) -> None:
+    """Raises RecipeError for a method of generating that is not known."""
+    from ...methods.registry import get_method
+
+    for name in _methods(section):
+        get_method(name)
+
+
+def _methods(section: Section[CompareSettings]) -> tuple[str, ...]:
+    return section.settings.list_of("methods") if section.settings.methods else (section.run.recipe.method,)
+
+
+def given_sets(places: Mapping[str, str], real: RealImages) -> dict[str, SyntheticSet]:
+    """Those that are there, by name. Raises DataError."""
+    return {name: opened(place, real) for name, place in places.items()}
+
+
+def opened(place: str, real: RealImages) -> SyntheticSet:
+    """A synthetic set, whose classes are those of the real images. Raises DataError."""
+    source = open_dataset(place, every_class=False)
+    classes = {class_name: label for label, class_name in enumerate(real.class_names)}
+    SyntheticImages([source], classes, "name", 0, np.inf)
+    pinned = f"{place}@{source.revision}" if source.revision and "@" not in place else place
+    return SyntheticSet(str(Path(place).resolve()) if Path(place).exists() else pinned, source.fingerprint)
+
+
+def made_by_run(section: Section[CompareSettings], real: RealImages) -> dict[str, SyntheticSet]:
+    """The synthetic sets that the recipe makes, one for each method; those that are finished are not made again."""
+    from ...generation.generate import generate
+    from ...storage.layout import CHECKPOINT
+    from ...workflows.pipeline import run
+
+    recipe, folder, sets = section.run.recipe, section.run.folder, {}
+    for number, method in enumerate(_methods(section)):
+        place = folder / (SYNTHETIC if number == 0 else f"{SYNTHETIC}-{file_name(method)}")
+        if number == 0:
+            run(replace(section.run, recipe=replace(recipe, method=method)))
+        else:
+            generate(replace(recipe, method=method), section.run.model or folder / CHECKPOINT, place)
+        sets[method] = opened(str(place), real)
+    return sets
