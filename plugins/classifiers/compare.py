@@ -94,8 +94,8 @@ class Prepared:
         smallest = len(real.fitted)
         if smallest < settings.batch_size:
             raise RecipeError(
-                f"--batch-size is {settings.batch_size}, and there are {smallest} real images to train on: lower it, so "
-                "that an epoch has a full batch"
+                f"--batch-size is {settings.batch_size}, and there are {smallest} real images to train on: lower it, "
+                "so that an epoch has a full batch"
             )
         return cls(real, classifier, policies)
 

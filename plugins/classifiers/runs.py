@@ -53,10 +53,17 @@ class Job:
     def finished(self) -> bool:
         """Whether this very training has been made."""
         try:
-            known = json.loads(self.result.with_suffix(".flags").read_text(encoding="utf-8"))
-            return known == self.identity and bool(self.outcome())
-        except (OSError, ValueError, MvcError):
+            known = self._noted()
+            return {name: known.get(name) for name in self.identity} == self.identity and bool(self.outcome())
+        except (OSError, ValueError, AttributeError, MvcError):
             return False
+
+    def seconds(self) -> float:
+        """That it took."""
+        return float(self._noted()["seconds"])
+
+    def _noted(self) -> dict[str, Any]:
+        return json.loads(self.result.with_suffix(".flags").read_text(encoding="utf-8"))
 
     def outcome(self) -> Outcome:
         """What came out. Raises OutputError where that cannot be read."""
@@ -173,9 +180,10 @@ def _train(job: Job) -> float:
         from ..timm_train import train
 
         train(timm_small_train.__file__, job.flags)
+    seconds = time.monotonic() - started
     with atomic_write(job.result.with_suffix(".flags")) as temporary:
-        temporary.write_text(json.dumps(job.identity) + "\n", encoding="utf-8")
-    return time.monotonic() - started
+        temporary.write_text(json.dumps(job.identity | {"seconds": round(seconds, 3)}) + "\n", encoding="utf-8")
+    return seconds
 
 
 def _train_with_script(job: Job) -> None:
@@ -187,6 +195,7 @@ def _train_with_script(job: Job) -> None:
     with log.open("w", encoding="utf-8") as file, _talking_to(file):
         try:
             train_and_judge(job.script, job.flags, job.result)
+            _remove_weights(job.result.with_suffix(""))
             return
         except SystemExit as stop:  # of its parser, which has said why
             why = f"it refused its flags (exit code {stop.code})"
@@ -200,6 +209,12 @@ def _train_with_script(job: Job) -> None:
     last = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     said = f"; it said last: {last[-1]}" if last and "exit code" in why else ""
     raise HostError(f"{Path(job.script).name} ended early: {why}{said}; all that it said is in {log}")
+
+
+def _remove_weights(folder: Path) -> None:
+    """train.py saves the classifier several times over, and nobody asks for it again."""
+    for file in folder.glob("*.pth.tar"):
+        file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

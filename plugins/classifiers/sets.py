@@ -29,11 +29,12 @@ def check_methods(section: Section[CompareSettings]) -> None:
     """Raises RecipeError for a method of generating that is not known."""
     from ...methods.registry import get_method
 
-    for name in _methods(section):
+    for name in methods_of(section):
         get_method(name)
 
 
-def _methods(section: Section[CompareSettings]) -> tuple[str, ...]:
+def methods_of(section: Section[CompareSettings]) -> tuple[str, ...]:
+    """The methods of generating that are compared, where the recipe makes the images."""
     return section.settings.list_of("methods") if section.settings.methods else (section.run.recipe.method,)
 
 
@@ -47,8 +48,9 @@ def opened(place: str, real: RealImages) -> SyntheticSet:
     source = open_dataset(place, every_class=False)
     classes = {class_name: label for label, class_name in enumerate(real.class_names)}
     SyntheticImages([source], classes, "name", 0, np.inf)
+    here = Path(place).expanduser()
     pinned = f"{place}@{source.revision}" if source.revision and "@" not in place else place
-    return SyntheticSet(str(Path(place).resolve()) if Path(place).exists() else pinned, source.fingerprint)
+    return SyntheticSet(str(here.resolve()) if here.exists() else pinned, source.fingerprint)
 
 
 def made_by_run(section: Section[CompareSettings], real: RealImages) -> dict[str, SyntheticSet]:
@@ -58,7 +60,7 @@ def made_by_run(section: Section[CompareSettings], real: RealImages) -> dict[str
     from ...workflows.pipeline import run
 
     recipe, folder, sets = section.run.recipe, section.run.folder, {}
-    for number, method in enumerate(_methods(section)):
+    for number, method in enumerate(methods_of(section)):
         place = folder / (SYNTHETIC if number == 0 else f"{SYNTHETIC}-{file_name(method)}")
         if number == 0:
             run(replace(section.run, recipe=replace(recipe, method=method)))
