@@ -6,13 +6,13 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from mvc_hf.config.data import ViewSettings
 from mvc_hf.config.fields import FINETUNE, GENERATE, LARGEST, Settings, flag
 from mvc_hf.config.files import differing, fingerprint
-from mvc_hf.config.finetuning import FinetuneSettings
-from mvc_hf.config.generating import GenerateSettings
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.config.schedulers import SCHEDULERS
+from mvc_hf.config.stages.data import ViewSettings
+from mvc_hf.config.stages.finetuning import FinetuneSettings
+from mvc_hf.config.stages.generating import GenerateSettings
 from mvc_hf.errors import RecipeError
 
 FIELDS = {f.name: f for f in dataclasses.fields(Recipe)}

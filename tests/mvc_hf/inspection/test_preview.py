@@ -12,9 +12,9 @@ from mvc_hf import mixing
 from mvc_hf.artifacts.checkpoint import load_captions
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.data.loading import open_dataset
+from mvc_hf.diffusion.banks.on_demand import OnDemandTextBank
+from mvc_hf.diffusion.banks.text import TextBank
 from mvc_hf.diffusion.model import load_base
-from mvc_hf.diffusion.on_demand_banks import OnDemandTextBank
-from mvc_hf.diffusion.text_bank import TextBank
 from mvc_hf.errors import DataError, DivergedError, ModelError, MvcError, RecipeError
 from mvc_hf.generation import generator as generating
 from mvc_hf.generation import opening
