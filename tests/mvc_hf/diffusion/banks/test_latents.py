@@ -1,3 +1,5 @@
+"""Latent moments of images: what the VAE says, encoded once, without what cannot be read."""
+
 import json
 
 import numpy as np
@@ -6,7 +8,6 @@ import tiny
 import torch
 
 from mvc_hf.captions.loading import caption_source
-from mvc_hf.captions.table import CaptionTable
 from mvc_hf.data.decoding import square, to_rgb
 from mvc_hf.data.loading import open_dataset
 from mvc_hf.diffusion.banks.array_cache import CHUNK
@@ -17,22 +18,8 @@ from mvc_hf.errors import DataError
 from mvc_hf.storage.files import cache_root
 
 
-@pytest.fixture(scope="module")
-def base(tiny_base):
-    return load_base(str(tiny_base))
-
-
 def latents(source, base, max_broken=10):
     return LatentBank.build(source, base, resolution=16, max_broken=max_broken)
-
-
-def test_captions_are_what_the_text_encoder_says(photos, base):
-    table = caption_source("template").table(open_dataset(str(photos)))
-    text = TextBank.build(table, base)
-    assert text.embeddings.shape == (len(table), 77, 32)
-    expected = base.encode_text([table.captions[5]])[0]
-    torch.testing.assert_close(text.embeddings[5].float(), expected, atol=2e-3, rtol=2e-3)
-    torch.testing.assert_close(text.null.float(), base.encode_text([""])[0], atol=2e-3, rtol=2e-3)
 
 
 def test_latents_are_what_the_vae_says(photos, base):
@@ -125,25 +112,8 @@ def test_grey_and_sizes_are_noticed(tmp_path, base):
     assert not found.grey and found.native_size is None
 
 
-def test_memory_is_mapped_not_read(photos, base):
-    text = TextBank.build(caption_source("template").table(open_dataset(str(photos))), base)
-    cached = next(cache_root().glob("text-*/array.npy"))
-    assert isinstance(np.load(cached, mmap_mode="r"), np.memmap)
-    before = text.embeddings[0, 0, 0].item()
-    np.lib.format.open_memmap(cached, "r+")[0, 0, 0] = before + 1  # seen through the map: nothing was copied
-    assert text.embeddings[0, 0, 0].item() == before + 1
-
-
 def test_cache_names_only_fingerprints(photos, base):
     latents(open_dataset(str(photos)), base)
     for state in cache_root().rglob("state.json"):
         assert str(photos) not in state.read_text()
         assert json.loads(state.read_text())["rows"] == 27
-
-
-def test_long_captions_keep_the_class_name(base):
-    table = CaptionTable.build([0, 0], ["This is an image of cat. " + "very " * n + "old" for n in (100, 200)], [0, 1])
-    text = TextBank.build(table, base)
-    assert torch.equal(text.embeddings[0], text.embeddings[1])  # both are cut after 77 tokens, in "very"
-    other = TextBank.build(CaptionTable.build([0], ["This is an image of dog. " + "very " * 100], [0]), base)
-    assert not torch.equal(text.embeddings[0], other.embeddings[0])
