@@ -59,6 +59,14 @@ def photos(tmp_path_factory):
     return tiny.image_folder(tmp_path_factory.mktemp("data") / "photos", {"apple": 12, "pear": 12, "plum": 3})
 
 
+@pytest.fixture(scope="session")
+def blip2(tmp_path_factory):
+    """A folder with a tiny captioning model of random weights."""
+    import tiny_blip
+
+    return tiny_blip.tiny_captioner(tmp_path_factory.mktemp("captioners") / "tiny-blip2")
+
+
 @pytest.fixture
 def local_hub():
     """A Hub on 127.0.0.1; `hub_server.connect` lets this process talk to it."""

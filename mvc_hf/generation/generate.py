@@ -22,7 +22,7 @@ from .generator import Generator
 from .opening import open_generator
 
 if TYPE_CHECKING:
-    from ..hub.upload import Published
+    from ..hub.upload.uploader import Published
 
 
 def generate(

@@ -22,11 +22,11 @@ from ..config.fields import GENERATE
 from ..config.recipe import Recipe
 from ..data.base import Source
 from ..data.groups import Groups
-from ..diffusion.latent_bank import LatentBank
+from ..diffusion.banks.latents import LatentBank
+from ..diffusion.banks.text import TextBank
 from ..diffusion.model import StableDiffusion, load_base, precision
 from ..diffusion.sampling import make_scheduler
-from ..diffusion.text_bank import TextBank
-from ..hub.download import locate
+from ..hub.download.models import locate
 from ..methods.base import Components
 from ..methods.registry import RegisteredMethod, get_method
 from ..storage.layout import NOTES

@@ -115,7 +115,7 @@ def _text_of(file: str) -> str:
         return read_text(file)
     import fsspec
 
-    from ..hub.remote_files import RemoteFile
+    from ..hub.download.remote_files import RemoteFile
     from ..utils.text import reason
 
     try:
@@ -152,7 +152,7 @@ def _place_of(file: str) -> str:
 
 def _inputs(recipe: Recipe, notes: CheckpointMetadata) -> dict[str, Any]:
     """What identifies the condition images, or the untouched base, without reading all of them."""
-    from ..hub.download import locate
+    from ..hub.download.models import locate
     from .inputs import base_of, dataset_of, real_counts, source_of
 
     method = get_method(recipe.method).cls

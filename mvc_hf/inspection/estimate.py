@@ -30,7 +30,7 @@ from ..errors import ModelError, RecipeError
 from ..generation.counts import images_of_class
 from ..generation.inputs import base_of, check_sampling_fits, real_counts, size_of, used_classes
 from ..generation.opening import Loaded, Resolved, assemble, load, resolve, settled
-from ..hub.download import locate
+from ..hub.download.models import locate
 from ..methods.registry import get_method
 from ..storage.layout import CAPTIONS, CHECKPOINT, NOTES, SYNTHETIC
 from ..training.finetune import check_training_fits

@@ -17,13 +17,13 @@ from PIL import Image
 
 from ..config.recipe import Recipe
 from ..data.decoding import to_rgb
+from ..diffusion.banks.on_demand import OnDemandLatentBank, OnDemandTextBank
 from ..diffusion.model import precision
-from ..diffusion.on_demand_banks import OnDemandLatentBank, OnDemandTextBank
 from ..errors import ModelError, MvcError, RecipeError
 from ..generation.generator import Generator
 from ..generation.inputs import base_of, used_classes
 from ..generation.opening import Resolved, assemble, encode, load, resolve
-from ..hub.download import locate
+from ..hub.download.models import locate
 from ..methods.base import SamplingInputs
 from ..methods.registry import RegisteredMethod, get_method
 from ..mixing import MixPlans

@@ -22,13 +22,13 @@ from ..artifacts.checkpoint import CheckpointMetadata
 from ..artifacts.rows import Row, find_row
 from ..config.fields import GENERATE
 from ..config.recipe import Recipe
+from ..diffusion.banks.on_demand import OnDemandLatentBank, OnDemandTextBank
 from ..diffusion.model import precision
-from ..diffusion.on_demand_banks import OnDemandLatentBank, OnDemandTextBank
 from ..errors import DataError, ModelError, RecipeError
 from ..generation.generator import Generator
 from ..generation.inputs import dataset_of
 from ..generation.opening import Banks, Resolved, assemble, encode, load, resolve
-from ..hub.download import locate
+from ..hub.download.models import locate
 from ..methods.base import FromRecord, SamplingInputs
 from ..storage.layout import NOTES
 from ..utils.distributed import Alone

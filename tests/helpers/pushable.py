@@ -14,7 +14,7 @@ from mvc_hf.artifacts.schema import png
 from mvc_hf.artifacts.shards import ShardedDatasetWriter
 from mvc_hf.captions.table import CaptionTable
 from mvc_hf.errors import MvcError
-from mvc_hf.hub.weights import STEMS
+from mvc_hf.hub.download.weights import STEMS
 from mvc_hf.publish.push import push
 from mvc_hf.storage.layout import CAPTIONS
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mvc_hf.config.recipe import Recipe
-from mvc_hf.diffusion.on_demand_banks import OnDemandLatentBank, OnDemandTextBank
+from mvc_hf.diffusion.banks.on_demand import OnDemandLatentBank, OnDemandTextBank
 from mvc_hf.errors import ModelError, RecipeError
 from mvc_hf.generation import opening
 from mvc_hf.generation.opening import assemble, encode, load, open_generator, resolve

@@ -13,7 +13,7 @@ from pushable import (
 )
 
 from mvc_hf.errors import MvcError
-from mvc_hf.hub.download import pull_model
+from mvc_hf.hub.download.models import pull_model
 from mvc_hf.hub.errors import (
     LONGEST_ASKED,
     UnexpectedAnswer,

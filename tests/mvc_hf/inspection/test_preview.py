@@ -8,13 +8,9 @@ import torch
 from diffusers import UNet2DConditionModel
 from PIL import Image
 
-from mvc_hf import mixing
 from mvc_hf.artifacts.checkpoint import load_captions
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.data.loading import open_dataset
-from mvc_hf.diffusion.model import load_base
-from mvc_hf.diffusion.on_demand_banks import OnDemandTextBank
-from mvc_hf.diffusion.text_bank import TextBank
 from mvc_hf.errors import DataError, DivergedError, ModelError, MvcError, RecipeError
 from mvc_hf.generation import generator as generating
 from mvc_hf.generation import opening
@@ -123,20 +119,6 @@ def test_each_model_is_loaded_once_and_nothing_is_encoded_that_is_not_shown(
     assert loaded == [str(checkpoint), str(tiny_base)]
     assert sum(images) <= 3
     assert not (tmp_path / "cache").exists()
-
-
-def test_few_texts_mix_as_the_bank_does(checkpoint):
-    table, base = load_captions(checkpoint, ("apple", "pear", "plum")), load_base(str(checkpoint))
-    whole, few = TextBank.build(table, base), OnDemandTextBank(table, base)
-    encoded, encode = [], base.encode_text
-    base.encode_text = lambda texts: encoded.extend(texts) or encode(texts)
-    for coarse, fine in ((0, 0), (2, 8), (0, 3)):
-        plans = mixing.plan(
-            1, 0, np.arange(2), pool_start=8, pool_size=8, tokens=77, width=32, coarse=coarse, fine=fine
-        )
-        torch.testing.assert_close(few.mixed(plans), whole.mixed(plans), atol=2e-3, rtol=2e-3)
-    assert len(encoded) == len(set(encoded)) and set(encoded) <= set(table.captions[8:16])
-    torch.testing.assert_close(few.null, whole.null, atol=2e-3, rtol=2e-3)
 
 
 def test_images_that_cannot_be_read_are_left_out_as_generate_does(recipe, checkpoint, tmp_path, capsys):

@@ -7,9 +7,9 @@ import yaml
 from dummy_method import NextClass, NextClassByBase, NextClassConfig
 
 from mvc_hf.artifacts.checkpoint import CheckpointMetadata, load_captions
-from mvc_hf.config import method_names
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.config.run_recipe import RunRecipe
+from mvc_hf.config.stages.generating import METHOD_NAMES
 from mvc_hf.data.loading import open_dataset
 from mvc_hf.errors import OutputError, RecipeError
 from mvc_hf.generation.generate import generate
@@ -32,11 +32,11 @@ SETTINGS = {"images_per_class": 4, "num_inference_steps": 4, "batch_size": 4, "s
 def registered():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "_METHODS", dict(registry._METHODS))
-        names = list(method_names.METHOD_NAMES)
+        names = list(METHOD_NAMES)
         for method in (NextClass, NextClassByBase):
             register_method(method.name, NextClassConfig, method)
         yield
-        method_names.METHOD_NAMES[:] = names
+        METHOD_NAMES[:] = names
 
 
 @pytest.fixture(params=["next-class", "next-class-by-base"])

@@ -22,7 +22,7 @@ from pushable import (
 from mvc_hf.artifacts.checkpoint import CheckpointMetadata
 from mvc_hf.artifacts.shards import ShardedDatasetWriter
 from mvc_hf.errors import OutputError
-from mvc_hf.hub.download import pull_model
+from mvc_hf.hub.download.models import pull_model
 from mvc_hf.publish.push import ShardUploader, push
 from mvc_hf.storage.integrity import digests_of, files_of_checkpoint
 from mvc_hf.storage.layout import CAPTIONS
