@@ -51,7 +51,7 @@ class Stream(IntEnum):
     CAPTION = 12
     SUBSET = 13
     CAPTION_LIMIT = 14
-    VALIDATION = 15
+    VALIDATION = 17
 
 
 def words(
