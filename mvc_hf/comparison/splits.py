@@ -48,6 +48,17 @@ class RealImages:
         """The rows that are trained on while choices are made."""
         return np.setdiff1d(self.source.rows, self.chosen)
 
+    @property
+    def fitted_folder(self) -> str:
+        """The folder of the copies that choices are made on: a part of the training images, or all of them with others
+        to judge by."""
+        return CHOICE if len(self.chosen) else ALL
+
+    @property
+    def judged(self) -> str:
+        """The split there that judges."""
+        return "validation" if len(self.chosen) else "test"
+
     def side(self, wanted: int | None) -> int:
         """Of the classifier's images. Raises RecipeError where the images do not say."""
         side = wanted or side_of(self.source)
@@ -69,7 +80,8 @@ class RealImages:
             known = read_json(folder / NOTE, f"remove {folder}", {"key": str})["key"]
         except FileNotFoundError:
             known = None
-        if known is not None and known != self.key:
+        key = fingerprint({"images": self.key, "columns": list(columns)})
+        if known is not None and known != key:
             raise OutputError(
                 f"{folder.parent} holds a comparison on other images (another data set, test set, seed, or validation "
                 "fraction): give -o another folder"
@@ -77,7 +89,7 @@ class RealImages:
         if known is None:
             folder.mkdir(parents=True, exist_ok=True)
             self._write(folder, columns)
-            write_json(folder / NOTE, {"key": self.key})
+            write_json(folder / NOTE, {"key": key})
 
     def _write(self, folder: Path, columns: tuple[str, ...]) -> None:
         names, labels = self.class_names, self.source.labels

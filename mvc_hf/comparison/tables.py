@@ -71,6 +71,12 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table, every column as wide as it must be, to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(one_line(cell).rjust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
 def shown_difference(found: Difference) -> str:
     """ "+1.2 ± 0.4"; without an interval for one seed."""
     return f"{found.mean:+.1f}" + (f" ± {found.half:.1f}" if math.isfinite(found.half) else "")

@@ -19,7 +19,7 @@ from ...comparison.plot import svg
 from ...comparison.splits import ALL, CHOICE, RealImages, open_real
 from ...comparison.tables import Row, as_csv, differences, records, table
 from ...config.sections import Section
-from ...config.stages.comparing import CompareSettings
+from ...config.stages.comparing import ClassifierSettings, CompareSettings
 from ...data.apart import keep_apart
 from ...errors import HostError, RecipeError
 from ...storage.layout import COMPARE
@@ -91,12 +91,7 @@ class Prepared:
             fraction=settings.validation_fraction,
         )
         classifier = Classifier.of(settings, len(real.class_names), real.side(settings.input_size))
-        smallest = len(real.fitted)
-        if smallest < settings.batch_size:
-            raise RecipeError(
-                f"--batch-size is {settings.batch_size}, and there are {smallest} real images to train on: lower it, "
-                "so that an epoch has a full batch"
-            )
+        check_batch(settings, len(real.fitted))
         return cls(real, classifier, policies)
 
 
@@ -109,7 +104,7 @@ def _compare(
     validated = _chosen(jobs, arms) if len(real.chosen) else {}
     rates = {arm: found[0] for arm, found in validated.items()}
     final = {arm: jobs.final(arm, rates.get(arm, settings.rates[0])) for arm in arms}
-    found = _by_arm(final, outcomes([j for a in final.values() for j in a], devices=classifier.devices))
+    found = by_arm(final, outcomes([j for a in final.values() for j in a], devices=classifier.devices))
     updates = {outcome.updates for of_arm in found.values() for outcome in of_arm}
     if len(updates) != 1:
         raise HostError(f"the arms made different numbers of updates, {sorted(updates)}: nothing can be compared")
@@ -120,6 +115,15 @@ def _compare(
     comparison = Comparison(folder, rows, facts)
     write(comparison)
     return comparison
+
+
+def check_batch(settings: ClassifierSettings, images: int) -> None:
+    """Raises RecipeError: an epoch has no full batch."""
+    if images < settings.batch_size:
+        raise RecipeError(
+            f"--batch-size is {settings.batch_size}, and there are {images} real images to train on: lower it, so "
+            "that an epoch has a full batch"
+        )
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,8 @@ def ratio_flags(ratio: float | None) -> list[str]:
     return [] if ratio is None else ["--aug-ratio", str(ratio)]
 
 
-def _by_arm(jobs: Mapping[Any, Sequence[Job]], found: Sequence[Outcome]) -> dict[Any, list[Outcome]]:
+def by_arm(jobs: Mapping[Any, Sequence[Job]], found: Sequence[Outcome]) -> dict[Any, list[Outcome]]:
+    """The outcomes of all jobs, in their order, as those of each arm."""
     each = iter(found)
     return {key: [next(each) for _ in of_key] for key, of_key in jobs.items()}
 
@@ -181,7 +186,7 @@ def _chosen(jobs: Jobs, arms: Sequence[Arm]) -> dict[Arm, tuple[float, float]]:
     first."""
     tried = {(arm, rate): jobs.choice(arm, rate) for arm in arms for rate in jobs.settings.rates}
     flat = [job for of_key in tried.values() for job in of_key]
-    found = _by_arm(tried, outcomes(flat, devices=jobs.prepared.classifier.devices, what="training to choose by"))
+    found = by_arm(tried, outcomes(flat, devices=jobs.prepared.classifier.devices, what="training to choose by"))
     means = {key: statistics.mean(o.top1 for o in of_key) for key, of_key in found.items()}
     best = {arm: max(jobs.settings.rates, key=lambda rate: means[arm, rate]) for arm in arms}
     return {arm: (rate, means[arm, rate]) for arm, rate in best.items()}

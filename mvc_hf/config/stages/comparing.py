@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ...errors import RecipeError
@@ -13,6 +14,8 @@ TRAINING = (COMPARE, SWEEP)
 
 SCHEDULES = ("combined", "rsp", "two-phase", "synthetic")
 AUGMENTATIONS = ("none", "randaugment", "autoaugment", "autoaugment-cifar")
+AXES = ("coarse", "fine", "guidance_scale", "num_inference_steps", "aug_ratio")  # of a sweep
+WHOLE = ("coarse", "fine", "num_inference_steps")
 MOST = 1000  # entries of a list: each is a training, or many
 
 
@@ -117,6 +120,55 @@ class CompareSettings(ClassifierSettings):
     def list_of(self, name: str) -> tuple[str, ...]:
         """The entries of a setting that is a list."""
         return entries(name, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class SweepSettings(ClassifierSettings):
+    """Which cells there are, and what they are judged by."""
+
+    coarse: str = setting("0,2", "P, coarse copies of the mix: a list", on=(SWEEP,))
+    fine: str = setting("0,8", "Q, fine copies of the mix: a list", on=(SWEEP,))
+    guidance_scale: str = setting("1,2,4", "guidance: a list", on=(SWEEP,))
+    num_inference_steps: str = setting("", "denoising steps: a list (default: the recipe's)", on=(SWEEP,))
+    aug_ratio: str = setting(
+        "", "at most so many synthetic images for each real one: a list (default: all that are made)", on=(SWEEP,)
+    )
+    schedule: str = setting("combined", "how synthetic images are used", on=(SWEEP,), choices=SCHEDULES)
+    augmentation: str = setting("none", "of all images: none, randaugment, … as for compare", on=(SWEEP,))
+    validation_dataset: str = setting(
+        "", "real images to judge by, in place of a part of the training images; not the test set", on=(SWEEP,)
+    )
+    validation_split: str = setting("validation", "split of those", on=(SWEEP,))
+    features: str = setting(
+        "classifier", "what fidelity and diversity are measured in, as for mvc-hf report --features", on=(SWEEP,)
+    )
+    shown: int = setting(2, "images of each class and cell on the sheet", on=(SWEEP,), minimum=1, maximum=20)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.rates) > 1:
+            raise RecipeError("--lr names several rates; a sweep takes one, the same for all cells")
+        if not self.validation_dataset and not self.validation_fraction:
+            raise RecipeError("--validation-fraction 0 leaves nothing to judge cells by: give --validation-dataset")
+        for name in AXES:
+            if getattr(self, name):
+                self.axis(name)
+        cells = math.prod(len(self.axis(name)) or 1 for name in AXES)
+        if cells > MOST:
+            raise RecipeError(f"these lists make {cells:,} cells; at most {MOST:,}: shorten one")
+
+    def axis(self, name: str) -> tuple[float, ...]:
+        """The values of one of `AXES`; none where the recipe's is taken. Raises RecipeError."""
+        if not getattr(self, name):
+            return ()
+        found = numbers(name, getattr(self, name))
+        whole = name in WHOLE
+        for value in found:
+            if whole and value != int(value):
+                raise RecipeError(f"{flag(name)} has {value:g}; it takes whole numbers")
+            if name == "aug_ratio" and not 0 < value <= 1e6:
+                raise RecipeError(f"{flag(name)} has {value:g}; it must be above 0, and at most 1,000,000")
+        return tuple(int(value) for value in found) if whole else found
 
 
 def entries(name: str, text: str) -> tuple[str, ...]:
