@@ -43,6 +43,7 @@ class Hook:
         self._args: Any = None  # the same, where there are synthetic images
         self.begun = False  # training, as far as can be seen from here
         self._sources: list[Source] = []
+        self._selection: Selection | None = None
         self._mixed: MixedDataset | None = None
         self._loaded = False
         self._defaults: dict[str, Any] = {}
@@ -89,6 +90,9 @@ class Hook:
         check_settings(found)
         links = {"follow_symlinks": found.aug_follow_symlinks}
         self._sources = [open_dataset(name, every_class=False, **links) for name in found.aug_synthetic]
+        self._selection = select(
+            found.aug_synthetic, self._sources, found.aug_filter, found.aug_weights, found.aug_scores
+        )
         found.aug_synthetic = [
             f"{source.name}@{source.revision}" if source.revision else name
             for source, name in zip(self._sources, found.aug_synthetic)
@@ -133,6 +137,7 @@ class Hook:
             epoch=settings.aug_epoch,
             label_match=settings.aug_label_match,
             seed=getattr(settings, "seed", 42),
+            selection=self._selection,
         )
         self._check_classes(max(largest_label(real), int(mixed.synthetic.labels.max())), "training")
         if settings.aug_schedule != "two-phase":  # which needs to know when the run ends
