@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ..config.fields import flag
+from ..config.fields import Settings, flag
 from ..config.recipe import Recipe
 from ..errors import OutputError
 from ..utils.text import shortened, visible
@@ -24,6 +24,18 @@ def recipe_options(stage: str, *, without: tuple[str, ...] = ()) -> Callable:
     def decorate(function: Callable) -> Callable:
         fields = [f for f in dataclasses.fields(Recipe) if stage in f.metadata["on"] and f.name not in without]
         for field in reversed(fields):
+            function = _option(field, kinds[field.name])(function)
+        return function
+
+    return decorate
+
+
+def settings_options(settings: type[Settings]) -> Callable:
+    """One option for each of some settings that are no part of a recipe."""
+    kinds = typing.get_type_hints(settings)
+
+    def decorate(function: Callable) -> Callable:
+        for field in reversed(dataclasses.fields(settings)):
             function = _option(field, kinds[field.name])(function)
         return function
 
@@ -55,6 +67,16 @@ def refuse_output(output: Path, what: str) -> None:
         raise OutputError(f"{place} is no regular file: give the name of {what}")
     if not os.access(output if output.exists() else output.absolute().parent, os.W_OK):
         raise OutputError(f"{place} cannot be written: choose another place for {what}")
+
+
+def refuse_folder(output: Path) -> None:
+    """Raises OutputError where a folder cannot be written: found out before any work is done for it."""
+    place = shortened(str(output))
+    there = next(p for p in (output.absolute(), *output.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise OutputError(f"{place} cannot be a folder: {shortened(str(there))} is a file")
+    if not os.access(there, os.W_OK):
+        raise OutputError(f"{place} cannot be written: choose another folder (-o)")
 
 
 def report(line: str) -> None:

@@ -63,8 +63,8 @@ FLAGS: dict[str, dict[str, Any]] = {
     },
     "--aug-filter": {
         "metavar": "EXPR",
-        "help": "use only synthetic images of which this is true, such as 'label_confidence > 0.2 and copy_ratio > 0.5'; "
-        "columns are those of the scores that mvc-hf report writes",
+        "help": "use only synthetic images of which this is true, such as 'label_confidence > 0.2 and copy_ratio > "
+        "0.5': a condition on the columns of the scores that mvc-hf report writes",
     },
     "--aug-weights": {
         "metavar": "EXPR",
@@ -73,7 +73,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     "--aug-scores": {
         "nargs": "+",
         "metavar": "FILE",
-        "help": "scores of the synthetic images, one file for each DATASET (default: report/scores.parquet beside each)",
+        "help": "scores of the synthetic images, a file for each DATASET (default: report/scores.parquet beside each)",
     },
     "--aug-follow-symlinks": {
         "action": "store_true",

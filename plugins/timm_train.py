@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..augment.mixed_dataset import MixedDataset, make_schedule, mix
+from ..augment.scores import Selection, select
 from ..augment.targets import check_pictures, largest_label, refuse_iterable
 from ..config.fields import flag
 from ..data.base import Source

@@ -15,7 +15,7 @@ from ..errors import ModelError, RecipeError
 from ..features.classifier import Trainer, size_for
 from ..features.extraction import features, pixels
 from ..features.extractor import CLASSIFIER, DEFAULT, SECOND, Extractor, cached_models, open_timm
-from ..storage.layout import FIGURES, PAGE, SCORES
+from ..storage.layout import FIGURES, PAGE, SCORES, SHEET
 from ..storage.locks import locked_folder
 from ..storage.notes import atomic_write, write_json
 from ..utils.distributed import Alone
@@ -23,6 +23,7 @@ from ..utils.intervals import Figure, share
 from ..utils.memory import check_room, enough_memory
 from ..utils.progress import bar, say
 from . import copies, fidelity, labels
+from .definitions import main_figures
 from .findings import findings
 from .neighbours import Space, normalised
 from .sets import ImageSet, Sets, open_sets
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     import torch
 
 FORMAT = 1
-SHEET = "sheet.png"
 
 
 @dataclass(frozen=True)
@@ -217,6 +217,7 @@ class _Run:
             } if self.classes <= 100 else None,
         }  # fmt: skip
         figures["findings"] = findings(figures)
+        figures["main"] = main_figures(figures)
         return Assessment(figures, columns, sets, made, held, within)
 
     def _columns(
@@ -307,7 +308,9 @@ class _Run:
         distance = fidelity.frechet_distance(real, made)
         if distance is not None:
             found["frechet_distance"] = distance
-        return found | fidelity.precision_recall(real, made, k, self.space, seed) | fidelity.diversity(real, made, seed)
+        return (
+            found | fidelity.precision_recall(real, made, k, self.space, seed) | fidelity.diversity(real, made, seed)
+        )
 
 
 def _about(part: ImageSet) -> dict[str, Any]:

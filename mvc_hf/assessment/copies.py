@@ -53,6 +53,8 @@ class CopyTest:
         closer: probability that a synthetic image is closer than a held-out one of its class; 0.5 where neither is.
         p: of the shift, one-sided: a stratified rank test (van Elteren), by the normal approximation.
         detectable: the value of `closer` that this test would find in 80 of 100 cases.
+        standing_out, p_standing_out: as `closer` and `p`, of the ratios: a blurred copy of one image is far from all,
+            and still stands out.
         below: synthetic images closer than every held-out one (those identical to a training image left out).
         p_below: how likely the closest ones of all are that many synthetic ones by chance.
         below_detectable: how many it would take for 5 %.
@@ -63,6 +65,8 @@ class CopyTest:
     closer: float
     p: float
     detectable: float
+    standing_out: float
+    p_standing_out: float
     below: int
     p_below: float
     below_detectable: int
@@ -73,28 +77,33 @@ def compare(made: Nearest, made_labels: np.ndarray, held: Nearest, held_labels: 
 
     Strata are the classes: some lie closer together than others, and the sets need not have them in equal shares.
     """
-    weight_sum, total, variance, n_all, m_all = 0.0, 0.0, 0.0, 0, 0
-    for label in np.unique(held_labels):
-        x, y = made.distance[made_labels == label], held.distance[held_labels == label]
-        n, m = len(x), len(y)
+    closer, p, sigma, n, m = _ranked(made.distance, made_labels, held.distance, held_labels)
+    standing_out, p_standing_out, *_ = _ranked(made.ratio, made_labels, held.ratio, held_labels)
+    normal = NormalDist()
+    detectable = 0.5 + (normal.inv_cdf(1 - ALPHA) + normal.inv_cdf(POWER)) * sigma
+    below, among, others = int((made.distance < lowest(held)).sum()), len(made.distance), len(held.distance)
+    return CopyTest(
+        n, m, closer, p, min(1.0, detectable), standing_out, p_standing_out, below,
+        _all_closest(below, among, others), _needed(among, others),
+    )  # fmt: skip
+
+
+def _ranked(x: np.ndarray, x_labels: np.ndarray, y: np.ndarray, y_labels: np.ndarray) -> tuple:
+    """Probability that one of x is less than one of y of its class, one-sided p, standard error, numbers of both."""
+    weights, total, variance, n_all, m_all = 0.0, 0.0, 0.0, 0, 0
+    for label in np.unique(y_labels):
+        a, b = x[x_labels == label], y[y_labels == label]
+        n, m = len(a), len(b)
         if not n or not m:
             continue
         weight = n * m / (n + m + 1)
-        total += weight * _share_closer(x, y)
+        total += weight * _share_closer(a, b)
         variance += weight**2 * (n + m + 1) / (12 * n * m)
-        weight_sum, n_all, m_all = weight_sum + weight, n_all + n, m_all + m
-    if not weight_sum:
-        return CopyTest(0, 0, math.nan, math.nan, math.nan, 0, math.nan, 0)
-    closer, sigma = total / weight_sum, math.sqrt(variance) / weight_sum
-    normal = NormalDist()
-    detectable = 0.5 + (normal.inv_cdf(1 - ALPHA) + normal.inv_cdf(POWER)) * sigma
-    floor = lowest(held)
-    below = int((made.distance < floor).sum())
-    n, m = len(made.distance), len(held.distance)
-    return CopyTest(
-        n_all, m_all, closer, 1 - normal.cdf((closer - 0.5) / sigma), min(1.0, detectable), below,
-        _all_closest(below, n, m), _needed(n, m),
-    )  # fmt: skip
+        weights, n_all, m_all = weights + weight, n_all + n, m_all + m
+    if not weights:
+        return math.nan, math.nan, math.nan, 0, 0
+    closer, sigma = total / weights, math.sqrt(variance) / weights
+    return closer, NormalDist().cdf((0.5 - closer) / sigma), sigma, n_all, m_all
 
 
 def lowest(held: Nearest) -> float:
@@ -113,7 +122,7 @@ def suspects(made: Nearest, held: Nearest) -> np.ndarray:
 
 
 def duplicates(made: Nearest, real: Nearest) -> np.ndarray:
-    """bool (n,): synthetic images that are nearer to another synthetic one than all but 1 % of real ones to a real one.
+    """bool (n,): synthetic images nearer to another synthetic one than all but 1 % of real ones are to a real one.
 
     Args:
         made, real: within their own sets.

@@ -31,8 +31,8 @@ def some_of(values: np.ndarray, count: int, seed: int) -> np.ndarray:
 def kernel_distance(x: np.ndarray, y: np.ndarray, seed: int = 0, block: int = 2048) -> Figure:
     """Kernel distance of two sets of features, (m, d) and (n, d), with m, n ≥ 2, by the bootstrap of both.
 
-    A resample holds images twice. Pairs of an image with itself would make the sets look denser than they are: they are
-    left out, as the unbiased estimate leaves them out. It may be below zero where the sets are alike.
+    A resample holds images twice. Pairs of an image with itself would make the sets look denser than they are: they
+    are left out, as the unbiased estimate leaves them out. It may be below zero where the sets are alike.
     """
     x, y = some_of(x, MOST, seed).astype(np.float64), some_of(y, MOST, seed + 1).astype(np.float64)
     once = np.ones((1, max(len(x), len(y))))

@@ -66,7 +66,12 @@ def by_features(
             temperature, loss = calibrated(unseen, labels)
             if best is None or loss < best[0]:
                 seen = np.mean([softmax(logits / temperature) for logits in found], 0)
-                best = loss, Judgement(f"logistic regression on features of {name}", softmax(unseen / temperature), seen, temperature)
+                best = (
+                    loss,
+                    Judgement(
+                        f"logistic regression on features of {name}", softmax(unseen / temperature), seen, temperature
+                    ),
+                )
     assert best is not None
     return best[1]
 

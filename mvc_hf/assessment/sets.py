@@ -121,7 +121,9 @@ def _counts(sets: list[ImageSet], names: tuple[str, ...]) -> list[str]:
         ("no synthetic images", (real > 0) & (made == 0)),
     ):
         if which.any():
-            notes.append(f"{which.sum()} of {len(names)} classes have {what}: {some(np.array(names)[which].tolist())}.")
+            notes.append(
+                f"{which.sum()} of {len(names)} classes have {what}: {some(np.array(names)[which].tolist())}."
+            )
     return notes
 
 
@@ -138,4 +140,3 @@ def _usual(source: Source) -> tuple[int, int, str]:
     rows = np.unique(np.linspace(0, len(source) - 1, min(LOOKED_AT, len(source))).round().astype(int)).tolist()
     kinds = Counter((image.width, image.height, image.mode) for image in map(source.image, rows))
     return kinds.most_common(1)[0][0]
-

@@ -24,7 +24,7 @@ COMPARISONS: dict[type, Callable] = {
     ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }  # fmt: skip
-LOGIC: dict[type, Callable] = {ast.And: np.logical_and, ast.Or: np.logical_or}
+LOGIC: dict[type, np.ufunc] = {ast.And: np.logical_and, ast.Or: np.logical_or}
 KNOWN = (
     ast.Name, ast.Load, ast.Constant, ast.BinOp, ast.UnaryOp, ast.USub, ast.Not, ast.Compare, ast.BoolOp, ast.In,
     ast.NotIn, ast.Tuple, ast.List, *ARITHMETIC, *COMPARISONS, *LOGIC,

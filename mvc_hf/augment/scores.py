@@ -53,7 +53,7 @@ COLUMNS = {
 
 
 def split_digest(source: Source) -> str:
-    """Hex digest by which a split is known again, here or on the Hub: class names, labels, addresses, some pictures."""
+    """Hex digest by which a split is known again, here or on the Hub: of names, labels, addresses, some pictures."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps(list(source.class_names)).encode())
     digest.update(source.labels.astype("<i8").tobytes())
@@ -242,4 +242,3 @@ def select(
     if chosen:
         say(f"--aug-filter leaves {int(found.keep.sum()):,} of {len(found.keep):,} synthetic images")
     return found
-

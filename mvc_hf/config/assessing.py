@@ -34,9 +34,7 @@ class AssessSettings(Settings):
     holdout_split: str | None = _setting(None, "split of the held-out images (default: test, or train where none is)")
     image_column: str | None = _setting(None, "column of the images, of the real ones and the held-out ones")
     label_column: str | None = _setting(None, "column of the labels, of the real ones and the held-out ones")
-    fit: str = _setting(
-        "crop", "how pictures become squares, as for finetune", choices=("crop", "pad", "stretch")
-    )
+    fit: str = _setting("crop", "how pictures become squares, as for finetune", choices=("crop", "pad", "stretch"))
     window: str | None = _setting(None, "LOW,HIGH or auto, for grey pictures of more than 8 bits, as for finetune")
     follow_symlinks: bool = _setting(False, "read what links in the folders lead to outside of them, too")
     folds: int = _setting(5, "folds of the real images for the classifier of labels", minimum=2, maximum=20)

@@ -87,9 +87,13 @@ def open_timm(name: str, weights: str | None, size: int | None, device: torch.de
         found = Extractor(called, identity, side, device, model, tuple(cfg["mean"]), tuple(cfg["std"]))
         values = found(np.zeros((1, 3, side, side), np.uint8))
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
-        raise ModelError(f"{name} does not take pictures of {side}×{side} ({reason(error)}): leave --feature-size out") from error
+        raise ModelError(
+            f"{name} does not take pictures of {side}×{side} ({reason(error)}): leave --feature-size out"
+        ) from error
     if values.ndim != 2:
-        raise ModelError(f"{name} gives features of {values.ndim} dimensions a picture, not one row: take another model")
+        raise ModelError(
+            f"{name} gives features of {values.ndim} dimensions a picture, not one row: take another model"
+        )
     return found
 
 
@@ -147,7 +151,11 @@ def _built(name: str, file: Path, size: int | None) -> Any:
     """The model without its head, at a size that it takes."""
     import timm
 
-    common = {"pretrained": True, "num_classes": 0, "pretrained_cfg_overlay": {"file": str(file), "custom_load": False}}
+    common = {
+        "pretrained": True,
+        "num_classes": 0,
+        "pretrained_cfg_overlay": {"file": str(file), "custom_load": False},
+    }
     own = timm.get_pretrained_cfg(name).input_size[-1]
     wanted = size or min(own, LARGEST_BY_ITSELF)
     try:
@@ -158,7 +166,9 @@ def _built(name: str, file: Path, size: int | None) -> Any:
                 pass
         return timm.create_model(name, **common)
     except Exception as error:  # of timm, safetensors and torch, of many kinds
-        raise ModelError(f"the weights in {file.name} are not those of {name} ({reason(error)}): give its own") from error
+        raise ModelError(
+            f"the weights in {file.name} are not those of {name} ({reason(error)}): give its own"
+        ) from error
 
 
 def _side(model: Any) -> int:

@@ -5,4 +5,5 @@ from __future__ import annotations
 NOTES, CAPTIONS = "mvc.json", "captions.parquet"  # of a checkpoint
 MANIFEST, RECORDS = "manifest.json", ".shards"
 CHECKPOINT, SYNTHETIC = "checkpoint", "synthetic"  # in the output folder of a run
-REPORT, SCORES, FIGURES, PAGE = "report", "scores.parquet", "report.json", "report.html"  # beside a synthetic split
+REPORT = "report"  # folder beside the shards of a synthetic data set
+SCORES, FIGURES, PAGE, SHEET = "scores.parquet", "report.json", "report.html", "sheet.png"  # in it
