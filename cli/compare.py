@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..config.stages.comparing import CompareSettings
-from .options import given, report, section_options
+from .options import given, report, settings_options
 
 
 @click.command("compare", short_help="Real images alone against real and synthetic ones, at equal budget.")
@@ -21,7 +21,7 @@ from .options import given, report, section_options
     help="synthetic images and their name in the table: folder, Parquet or Hub id (default: the recipe makes them)",
 )
 @click.option("--budget", is_flag=True, help="train for a few epochs, and say what the whole will cost")
-@section_options(CompareSettings)
+@settings_options(CompareSettings, over_a_file=True)
 def command(recipe: Path, output: str | None, synthetic: tuple[str, ...], budget: bool, **settings: Any) -> None:
     """Train a classifier on real images alone and with synthetic ones, each without and with the usual augmentations.
 

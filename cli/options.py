@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ..config.fields import flag
+from ..config.fields import Settings, flag
 from ..config.recipe import Recipe
 from ..errors import OutputError
 from ..utils.text import shortened, visible
@@ -30,21 +30,24 @@ def recipe_options(stage: str, *, without: tuple[str, ...] = ()) -> Callable:
     return decorate
 
 
-def section_options(settings: type) -> Callable:
-    """One option for each setting of a section of a recipe: what is given goes over the section's. Help says the
-    defaults; limits are checked by the class of settings."""
+def settings_options(settings: type[Settings], *, over_a_file: bool = False) -> Callable:
+    """One option for each of some settings that are no part of a `Recipe`. Limits are checked by their class.
+
+    Args:
+        over_a_file: they are those of a section of a recipe: what is given goes over it, and help says the defaults.
+    """
     kinds = typing.get_type_hints(settings)
 
     def decorate(function: Callable) -> Callable:
         for field in reversed(dataclasses.fields(settings)):
-            function = _option(field, kinds[field.name], over_a_file=True)(function)
+            function = _option(field, kinds[field.name], over_a_file)(function)
         return function
 
     return decorate
 
 
 def given(settings: dict[str, Any]) -> dict[str, Any]:
-    """Of the values of `section_options` those that stand on the command line."""
+    """Of the values of options over a file those that stand on the command line."""
     return {name: value for name, value in settings.items() if value is not None}
 
 
@@ -75,6 +78,16 @@ def refuse_output(output: Path, what: str) -> None:
         raise OutputError(f"{place} is no regular file: give the name of {what}")
     if not os.access(output if output.exists() else output.absolute().parent, os.W_OK):
         raise OutputError(f"{place} cannot be written: choose another place for {what}")
+
+
+def refuse_folder(output: Path) -> None:
+    """Raises OutputError where a folder cannot be written: found out before any work is done for it."""
+    place = shortened(str(output))
+    there = next(p for p in (output.absolute(), *output.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise OutputError(f"{place} cannot be a folder: {shortened(str(there))} is a file")
+    if not os.access(there, os.W_OK):
+        raise OutputError(f"{place} cannot be written: choose another folder (-o)")
 
 
 def report(line: str) -> None:

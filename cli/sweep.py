@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from ..config.stages.comparing import SweepSettings
-from .options import given, report, section_options
+from .options import given, report, settings_options
 
 
 @click.command("sweep", short_help="Settings of generating against what their images are worth.")
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("-o", "--output", default=None, help="folder of the run (default: the recipe's output)")
-@section_options(SweepSettings)
+@settings_options(SweepSettings, over_a_file=True)
 def command(recipe: Path, output: str | None, **settings: Any) -> None:
     """Make images with every combination of some settings, and see which are worth most.
 

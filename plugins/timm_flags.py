@@ -63,6 +63,20 @@ FLAGS: dict[str, dict[str, Any]] = {
         "help": "match the classes of real and synthetic images by name, or by index for sets without names "
         "(default: name)",
     },
+    "--aug-filter": {
+        "metavar": "EXPR",
+        "help": "use only synthetic images of which this is true, such as 'label_confidence > 0.2 and copy_ratio > "
+        "0.5': a condition on the columns of the scores that mvc-hf report writes",
+    },
+    "--aug-weights": {
+        "metavar": "EXPR",
+        "help": "use synthetic images in proportion to this, such as '0.1 + class_error'",
+    },
+    "--aug-scores": {
+        "nargs": "+",
+        "metavar": "FILE",
+        "help": "scores of the synthetic images, a file for each DATASET (default: report/scores.parquet beside each)",
+    },
     "--aug-follow-symlinks": {
         "action": "store_true",
         "help": "read what links in a folder of synthetic images lead to outside of it, too",
@@ -90,6 +104,11 @@ def check_settings(args: Any) -> None:
     """
     if isinstance(args.aug_synthetic, str):
         args.aug_synthetic = [args.aug_synthetic]
+    if isinstance(args.aug_scores, str):
+        args.aug_scores = [args.aug_scores]
+    for name in ("aug_filter", "aug_weights"):
+        if not isinstance(getattr(args, name), str | None):
+            raise RecipeError(f"{flag(name)} must be an expression, got {getattr(args, name)!r}")
     choices: dict[str, tuple[str, ...]] = {
         "aug_schedule": SCHEDULES,
         "aug_rsp_from": RSP_FROM,

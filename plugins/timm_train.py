@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..augment.mixed_dataset import MixedDataset, make_schedule, mix
+from ..augment.scores import Selection, select
 from ..augment.targets import check_pictures, largest_label, refuse_iterable
 from ..config.fields import flag
 from ..data.base import Source
@@ -45,6 +46,7 @@ class Hook:
         self.begun = False  # training, as far as can be seen from here
         self.updates = 0  # of the optimizer, in the whole run, as far as its schedule of rates says
         self._sources: list[Source] = []
+        self._selection: Selection | None = None
         self._mixed: MixedDataset | None = None
         self._loaded = False
         self._defaults: dict[str, Any] = {}
@@ -93,6 +95,9 @@ class Hook:
         check_settings(found)
         links = {"follow_symlinks": found.aug_follow_symlinks}
         self._sources = [open_dataset(name, every_class=False, **links) for name in found.aug_synthetic]
+        self._selection = select(
+            found.aug_synthetic, self._sources, found.aug_filter, found.aug_weights, found.aug_scores
+        )
         found.aug_synthetic = [
             f"{source.name}@{source.revision}" if source.revision else name
             for source, name in zip(self._sources, found.aug_synthetic)
@@ -137,6 +142,7 @@ class Hook:
             epoch=settings.aug_epoch,
             label_match=settings.aug_label_match,
             seed=getattr(settings, "seed", 42),
+            selection=self._selection,
         )
         self._check_classes(max(largest_label(real), int(mixed.synthetic.labels.max())), "training")
         if settings.aug_schedule != "two-phase":  # which needs to know when the run ends
