@@ -14,8 +14,9 @@ from .options import given, report, settings_options
 @click.command("sweep", short_help="Settings of generating against what their images are worth.")
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("-o", "--output", default=None, help="folder of the run (default: the recipe's output)")
+@click.option("--budget", is_flag=True, help="measure a little of everything, and say what the whole will cost")
 @settings_options(SweepSettings, over_a_file=True)
-def command(recipe: Path, output: str | None, **settings: Any) -> None:
+def command(recipe: Path, output: str | None, budget: bool, **settings: Any) -> None:
     """Make images with every combination of some settings, and see which are worth most.
 
     RECIPE is a file as `mvc-hf run` takes it, with a section `sweep`: settings under the names of these flags. A part
@@ -36,10 +37,17 @@ def command(recipe: Path, output: str | None, **settings: Any) -> None:
         classifier: resnet18
         epochs: 100
         seeds: 3
+    What it will cost here:
+      mvc-hf sweep flowers.yaml --budget
     """
     from ..config.sections import load_section
 
     section = load_section(recipe, "sweep", SweepSettings, output=output, given=given(settings))
+    if budget:
+        from ..plugins.classifiers.budget import budget_of_sweep
+
+        report(budget_of_sweep(section))
+        return
     from ..plugins.classifiers.sweep import sweep
 
     report(str(sweep(section)))

@@ -122,7 +122,7 @@ def _diversity(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
             GOOD,
             (
                 f"No class has collapsed: of {len(known):,}, none has certainly less than half the spread of the real "
-            "ones."
+                "ones."
             ),
         )
 

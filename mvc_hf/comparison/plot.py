@@ -9,11 +9,12 @@ from html import escape
 from ..utils.text import one_line, shortened
 from .tables import Row, differences
 
-LINE, TOP, PANEL, GAP, LETTER = 26, 56, 320, 40, 7.2  # pixels
+LINE, TOP, PANEL, GAP, LETTER = 26, 56, 320, 40, 8  # pixels
 STYLE = (
-    "text{font:13px system-ui,sans-serif;fill:#222}.m{fill:#666}.a{stroke:#999;stroke-width:1}.z{stroke:#666;"
-    "stroke-dasharray:3 3}.b{stroke:#2463a8;stroke-width:2}.w{stroke:#2463a8;stroke-width:1;opacity:.6}"
-    ".d{fill:#2463a8}.s{fill:#2463a8;opacity:.35}.g{fill:#fff}@media(prefers-color-scheme:dark){text{fill:#ddd}.m{fill:#999}"
+    "text{font:13px system-ui,sans-serif;fill:#222}text.m{font-size:12px;fill:#666}"
+    ".a{stroke:#999;stroke-width:1}.z{stroke:#666;"
+    "stroke-dasharray:3 3}.b{stroke:#2463a8;stroke-width:4}.w{stroke:#2463a8;stroke-width:1.5}"
+    ".d{fill:#2463a8}.s{fill:#2463a8;opacity:.35}.g{fill:#fff}@media(prefers-color-scheme:dark){text{fill:#ddd}text.m{fill:#999}"
     ".g{fill:#181818}.b,.w{stroke:#7db4ef}.d,.s{fill:#7db4ef}}"
 )
 
@@ -33,8 +34,8 @@ def svg(rows: Sequence[Row], title: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height}" '
         f'viewBox="0 0 {width:.0f} {height}" role="img"><title>{escape(title)}</title><style>{STYLE}</style>',
         f'<rect class="g" width="100%" height="100%"/><text x="12" y="20">{escape(title)}</text>',
-        f'<text class="m" x="{left:.0f}" y="42">top-1 accuracy, %: mean ± standard deviation, and each seed</text>',
-        f'<text class="m" x="{points.left:.0f}" y="42">paired difference, 95 % (thin: with test images)</text>',
+        f'<text class="m" x="{left:.0f}" y="42">top-1, %: mean ± standard deviation, each seed</text>',
+        f'<text class="m" x="{points.left:.0f}" y="42">paired difference, 95 % (thin: with the draw of images)</text>',
         *accuracies.ticks(bottom),
         *points.ticks(bottom),
         f'<line class="z" x1="{points(0):.1f}" x2="{points(0):.1f}" y1="{TOP}" y2="{bottom}"/>',

@@ -114,7 +114,7 @@ def _interval(mean: float, half: float | None) -> list[float] | None:
 
 
 def as_csv(found: Sequence[dict[str, Any]]) -> str:
-    """Records as a spreadsheet reads them: a list of two is low and high, one of more a column each."""
+    """Records as a spreadsheet reads them: intervals as low and high, lists and figures as a column for each part."""
     flat = [_flat(record) for record in found]
     names = list(dict.fromkeys(name for record in flat for name in record))
     text = io.StringIO()
@@ -130,6 +130,8 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
         if name.startswith("interval"):
             low, high = value or (None, None)
             flat |= {f"{name}_low": low, f"{name}_high": high}
+        elif isinstance(value, dict):  # a figure with its interval
+            flat |= {name if part == "value" else f"{name}_{part}": inner for part, inner in value.items()}
         elif isinstance(value, list):
             flat |= {f"{name}_seed{i}": part for i, part in enumerate(value)}
         else:

@@ -68,6 +68,11 @@ class RunRecipe:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunRecipe:
         """Settings by the names of their flags, with dashes or underscores. Sections are passed over."""
+        for name in SECTIONS:
+            if not isinstance(values.get(name, {}), dict | None):
+                raise RecipeError(
+                    f"{name} is a section of the recipe, not {brief(values[name])}: write settings below it"
+                )
         values = {key: value for key, value in values.items() if key not in SECTIONS}
         recipe_names = [field.name for field in dataclasses.fields(Recipe)]
         found: dict[str, Any] = {}
@@ -77,7 +82,7 @@ class RunRecipe:
             if name in found:
                 raise RecipeError(f"{name} is given twice, the second time as {brief(key)}: keep one of them")
             found[name] = value
-        check_known(found, [*_own(), *recipe_names])
+        check_known(found, [*_own(), *recipe_names, *SECTIONS])
         recipe = Recipe(**{name: value for name, value in found.items() if name in recipe_names})
         return cls(recipe, **{name: value for name, value in found.items() if name not in recipe_names})
 

@@ -80,8 +80,6 @@ def _own(section: Any, name: str, kind: type[S]) -> dict[str, Any]:
     """The settings of a section by the names of their fields, lists as the text that a flag would have."""
     if section is None:
         return {}
-    if not isinstance(section, dict):
-        raise RecipeError(f"{name} is a section of the recipe, not {brief(section)}: write its settings below it")
     aliases = {f.metadata["alias"][2:]: f.name for f in dataclasses.fields(kind) if f.metadata["alias"]}
     found: dict[str, Any] = {}
     for key, value in section.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 import textwrap
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from ...comparison.arms import Arm, all_arms
 from ...config.sections import Section
-from ...config.stages.comparing import CompareSettings
+from ...config.stages.comparing import CompareSettings, SweepSettings
 from ...inspection.cost_table import Estimate, aligned, duration, size
 from ...storage.layout import COMPARE, MANIFEST, SYNTHETIC
 from .command_line import Classifier
@@ -98,6 +99,55 @@ def budget_of(section: Section[CompareSettings]) -> str:
         rows.append((label, f"{len(pairs)}", f"{done}", str(each), str(_about([spent])) if open_jobs else "-"))
     rows.append(("in all", "", "", "", str(_about([total])) if total else "-"))
     return "\n".join([*aligned(rows), "", *_remarks(section, prepared, wanted, copies, missing, started)])
+
+
+def budget_of_sweep(section: Section[SweepSettings]) -> str:
+    """The same of a sweep: its images, and its trainings.
+
+    Raises:
+        MvcError: what `sweep` itself would raise before it begins.
+    """
+    from ...inspection.estimate import plan
+    from .sweep import IMAGES, Trainings
+    from .sweep import Prepared as PreparedSweep
+
+    started = time.monotonic()
+    prepared, settings, run = PreparedSweep.of(section), section.settings, section.run
+    with tempfile.TemporaryDirectory(prefix="mvc-hf-budget-") as name:
+        folder = Path(name)
+        prepared.real.copy(folder / IMAGES)
+        job = Trainings(settings, prepared, folder).of(None, None)[0]
+        pace = measure(prepared.classifier, {"real alone": job}, folder)["real alone"]
+    made_by = list(dict.fromkeys(cell.images for cell in prepared.cells))
+    planned = plan(dataclasses.replace(run, push_to_hub=False))
+    stages = {stage.name: stage.time for stage in planned.stages}
+    first = Estimate(0.0, 0.0)
+    for stage, took in stages.items():
+        first = first if stage == "generate" else first + took
+    passes = sum(_passes(cell.guidance_scale) * cell.num_inference_steps for cell in made_by)
+    usual = _passes(run.recipe.guidance_scale) * run.recipe.num_inference_steps
+    making = stages["generate"].times(passes / usual)
+    count = (len(prepared.cells) + 1) * settings.seeds
+    training = _about([count * pace.training(settings.epochs) / len(prepared.classifier.devices)])
+    rows = [
+        ("stage", "number", "time"),
+        ("checkpoint", "1", str(first)),
+        ("images of a cell", str(len(made_by)), str(making)),
+        ("trainings", str(count), str(training)),
+        ("in all", "", str(first + making + training)),
+    ]
+    note = (
+        f"{len(prepared.cells)} cells of {len(made_by)} synthetic sets. Measured in "
+        f"{duration(time.monotonic() - started)}; nothing of it is kept. The figures of a cell (features, neighbours, "
+        "labels) come on top, and so does what is there already, which is not taken off. Disk: about "
+        f"{size(len(made_by) * planned.disk['shards'])} of images."
+    )
+    return "\n".join([*aligned(rows), "", *textwrap.wrap(note, 100)])
+
+
+def _passes(guidance: float) -> int:
+    """Of the U-Net in a step: without guidance one does."""
+    return 1 if guidance == 1 else 2
 
 
 def _about(seconds: Sequence[float]) -> Estimate:

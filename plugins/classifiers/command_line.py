@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -134,6 +135,15 @@ def check(settings: ClassifierSettings) -> None:
             shlex.split(settings.script_flags)
         except ValueError as error:
             raise RecipeError(f"--script-flags is {brief(settings.script_flags)}: {error}") from error
+
+
+def alone() -> None:
+    """Raises RecipeError in one process of many: trainings go on side by side by themselves."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise RecipeError(
+            "trainings go on side by side by themselves, on all cores or GPUs: give the command without torchrun or "
+            "accelerate launch; where the recipe makes images, mvc-hf run may make them on many GPUs before"
+        )
 
 
 def model_arguments(text: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from ...storage.layout import COMPARE
 from ...storage.locks import locked_folder
 from ...storage.notes import atomic_write, write_json
 from ...utils.text import brief
-from .command_line import Classifier, Images, check, policy_flags
+from .command_line import Classifier, Images, alone, check, policy_flags
 from .runs import Job, Outcome, outcomes
 from .sets import SyntheticSet, check_methods, given_sets, made_by_run
 
@@ -76,6 +76,7 @@ class Prepared:
     @classmethod
     def of(cls, section: Section[CompareSettings]) -> Prepared:
         settings, run = section.settings, section.run
+        alone()
         folder = run.folder / COMPARE
         keep_apart(run.recipe.dataset, folder)
         keep_apart(settings.test_dataset, folder)
@@ -222,7 +223,10 @@ def _facts(
         "test": {"name": real.test.name, "revision": real.test.revision, "images": len(real.test.rows)},
         "validation_images": len(real.chosen),
         "classes": list(real.class_names),
-        "synthetic": {name: {"name": Path(s.place).name, "digest": s.digest} for name, s in sets.items()},
+        "synthetic": {
+            name: {"name": Path(s.place).name, "digest": s.digest, "made_of_these": s.made_of_these}
+            for name, s in sets.items()
+        },
         "updates": updates,
         "settings": values,
     }
@@ -253,6 +257,9 @@ def _remarks(rows: Sequence[Row], facts: Mapping[str, Any]) -> list[str]:
         f"The paired difference is that seed by seed, ± half its 95 % interval. With the draw of the test images, "
         f"too, {len(clear)} of {len(found)} are clear of zero; about {0.05 * len(found):.1f} would be by chance."
     )
+    for name, about in facts["synthetic"].items():
+        if about["made_of_these"] is False:
+            lines.append(f"{name} was made from other real images than these: that it gains may be due to them.")
     if "best_on_validation" in facts:
         best = facts["best_on_validation"]
         row = next(row for row in rows if row.name == best)

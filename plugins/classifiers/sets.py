@@ -14,15 +14,24 @@ from ...comparison.splits import RealImages
 from ...config.sections import Section
 from ...config.stages.comparing import CompareSettings
 from ...data.loading import open_dataset
+from ...errors import DataError
 from ...storage.layout import SYNTHETIC
+from ...storage.manifest import read_manifest
 
 
 @dataclass(frozen=True)
 class SyntheticSet:
-    """Synthetic images: where they lie, and a digest of what they are."""
+    """Synthetic images.
+
+    Attributes:
+        digest: of what they are.
+        made_of_these: whether it is on record that they were made from the training images of the comparison; None
+            where nothing is.
+    """
 
     place: str
     digest: str
+    made_of_these: bool | None = None
 
 
 def check_methods(section: Section[CompareSettings]) -> None:
@@ -44,13 +53,31 @@ def given_sets(places: Mapping[str, str], real: RealImages) -> dict[str, Synthet
 
 
 def opened(place: str, real: RealImages) -> SyntheticSet:
-    """A synthetic set, whose classes are those of the real images. Raises DataError."""
+    """A synthetic set, whose classes are those of the real images.
+
+    Raises:
+        DataError: they are not; or it was made from the test images.
+    """
     source = open_dataset(place, every_class=False)
     classes = {class_name: label for label, class_name in enumerate(real.class_names)}
     SyntheticImages([source], classes, "name", 0, np.inf)
     here = Path(place).expanduser()
     pinned = f"{place}@{source.revision}" if source.revision and "@" not in place else place
-    return SyntheticSet(str(here.resolve()) if here.exists() else pinned, source.fingerprint)
+    return SyntheticSet(
+        str(here.resolve()) if here.exists() else pinned, source.fingerprint, _made_of(here, source.name, real)
+    )
+
+
+def _made_of(folder: Path, name: str, real: RealImages) -> bool | None:
+    """Whether a folder's manifest says that it was made from the training images. Raises DataError for the test's."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return None
+    trained_on = (manifest["provenance"] or {}).get("source") or {}
+    known = {manifest["made_from"].get("dataset"), trained_on.get("fingerprint")} - {None}
+    if real.test is not None and real.test.fingerprint in known:
+        raise DataError(f"{name} was made from the test images: make synthetic images from the training images alone")
+    return known == {real.source.fingerprint} if known else None
 
 
 def made_by_run(section: Section[CompareSettings], real: RealImages) -> dict[str, SyntheticSet]:

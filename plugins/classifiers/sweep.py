@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...assessment.findings import number
 from ...comparison.grid import SHORT, Cell, cells_of
 from ...comparison.images import labels_as
 from ...comparison.plot import svg
@@ -29,7 +30,7 @@ from ...storage.layout import CHECKPOINT, SWEEP
 from ...storage.locks import locked_folder
 from ...storage.notes import atomic_write, read_json, write_json
 from ...utils.progress import say
-from .command_line import Classifier, Images, check, policy_flags
+from .command_line import Classifier, Images, alone, check, policy_flags
 from .compare import IMAGES, RUNS, by_arm, check_batch, ratio_flags, row_of, schedule_flags
 from .runs import Job, outcomes
 from .sets import SyntheticSet, opened
@@ -79,6 +80,7 @@ class Prepared:
     @classmethod
     def of(cls, section: Section[SweepSettings]) -> Prepared:
         settings, run = section.settings, section.run
+        alone()
         if section.synthetic:
             raise RecipeError("a sweep makes its synthetic images itself: leave synthetic out")
         run.check()
@@ -112,21 +114,43 @@ def sweep(section: Section[SweepSettings]) -> Sweep:
         return _Run(section, prepared).sweep()
 
 
+@dataclass(frozen=True)
+class Trainings:
+    """The classifiers of a sweep, on the real images that are not kept from it."""
+
+    settings: SweepSettings
+    prepared: Prepared
+    folder: Path
+
+    def of(self, cell: Cell | None, made: SyntheticSet | None) -> list[Job]:
+        """With the images of a cell, or on real images alone, for every seed."""
+        real, own = self.prepared.real, list(self.prepared.policy)
+        images = Images(self.folder / IMAGES / real.fitted_folder, "train", real.judged, real.key)
+        if cell is not None and made is not None:
+            own += ["--aug-synthetic", made.place, *schedule_flags(self.settings, self.settings.schedule)]
+            own += ratio_flags(cell.aug_ratio)
+        name, digest = (cell.file, made.digest) if cell and made else ("real-alone", "")
+        out, rate = self.folder / RUNS, self.settings.rates[0]
+        return [
+            self.prepared.classifier.job(name, images, own, seed, out, rate, digest)
+            for seed in range(self.settings.seeds)
+        ]
+
+
 class _Run:
     """One sweep, step by step."""
 
     def __init__(self, section: Section[SweepSettings], prepared: Prepared) -> None:
         self.run, self.settings = section.run, section.settings
-        self.real, self.classifier = prepared.real, prepared.classifier
-        self.cells, self.policy = prepared.cells, prepared.policy
+        self.prepared, self.real, self.cells = prepared, prepared.real, prepared.cells
         self.folder = section.run.folder / SWEEP
 
     def sweep(self) -> Sweep:
         self.real.copy(self.folder / IMAGES, _columns(self.run.recipe))
         model = self.run.model or self._finetuned()
         sets, figures = {}, {}
-        for number, cell in enumerate(dict.fromkeys(cell.images for cell in self.cells), 1):
-            say(f"cell {number}: {cell.name}")
+        for place, cell in enumerate(dict.fromkeys(cell.images for cell in self.cells), 1):
+            say(f"cell {place}: {cell.name}")
             sets[cell] = self._generated(cell, model)
             figures[cell] = self._judged(cell, sets[cell])
         rows = self._rows(sets, figures)
@@ -183,26 +207,18 @@ class _Run:
         return figures
 
     def _rows(self, sets: Mapping[Cell, SyntheticSet], figures: Mapping[Cell, dict[str, Any]]) -> list[Row]:
-        jobs: dict[Cell | None, list[Job]] = {None: self._jobs(None, None)}
-        jobs |= {cell: self._jobs(cell, sets[cell.images]) for cell in self.cells}
-        found = by_arm(jobs, outcomes([j for of in jobs.values() for j in of], devices=self.classifier.devices))
-        rows = [row_of(REAL_ALONE, found[None], "", {})]
+        trainings = Trainings(self.settings, self.prepared, self.folder)
+        jobs: dict[Cell | None, list[Job]] = {None: trainings.of(None, None)}
+        jobs |= {cell: trainings.of(cell, sets[cell.images]) for cell in self.cells}
+        flat = [job for of_cell in jobs.values() for job in of_cell]
+        found = by_arm(jobs, outcomes(flat, devices=self.prepared.classifier.devices))
+        reference = next(iter(figures.values()))["reference"]
+        themselves = {name: reference.get(figure) for name, figure in FIGURES.items()}
+        rows = [row_of(REAL_ALONE, found[None], "", themselves)]
         for cell in self.cells:
             facts = cell.settings | {name: figures[cell.images].get(name) for name in FIGURES}
             rows.append(row_of(cell.name, found[cell], REAL_ALONE, facts))
         return rows
-
-    def _jobs(self, cell: Cell | None, made: SyntheticSet | None) -> list[Job]:
-        images = Images(self.train.parent, "train", self.real.judged, self.real.key)
-        own = list(self.policy)
-        if cell is not None and made is not None:
-            own += ["--aug-synthetic", made.place, *schedule_flags(self.settings, self.settings.schedule)]
-            own += ratio_flags(cell.aug_ratio)
-        name, digest = (cell.file, made.digest) if cell and made else ("real-alone", "")
-        return [
-            self.classifier.job(name, images, own, seed, self.folder / RUNS, self.settings.rates[0], digest)
-            for seed in range(self.settings.seeds)
-        ]
 
     def _sheet(self, sets: Mapping[Cell, SyntheticSet]) -> Any:
         """A row for the real images and for each cell, a block for each class; noise and conditions are the same."""
@@ -255,9 +271,8 @@ def _table(rows: Sequence[Row]) -> str:
     lines = [[*(SHORT[name] for name in varying), *FIGURES, "top-1, %", "gain"]]
     for row in rows:
         facts = row.facts or {}
-        cells = [f"{facts[name]:g}" if facts else "" for name in varying] or [""]
-        cells = cells if varying else []
-        if not facts and cells:
+        cells = [f"{facts[name]:g}" if name in facts else "" for name in varying]
+        if cells and not any(cells):
             cells[0] = row.name
         figures = [_figure(name, facts.get(name)) for name in FIGURES]
         gain = shown_difference(found[row.name]) if row.name in found else ""
@@ -269,20 +284,23 @@ def _figure(name: str, figure: Mapping[str, Any] | None) -> str:
     """Shares as %; a kernel distance in thousandths, as KID is usually given."""
     if figure is None or figure.get("value") is None:
         return ""
-    scale, digits = {"kernel distance": (1000, 1), "spread": (1, 2)}.get(name, (100, 0))
-    value, low, high = (figure.get(part) for part in ("value", "low", "high"))
-    text = f"{value * scale:.{digits}f}"
-    return text if low is None or high is None else f"{text} ({low * scale:.{digits}f}–{high * scale:.{digits}f})"
+    parts = [figure.get(part) for part in ("value", "low", "high")]
+    if name == "kernel distance":
+        shown = [number(1000 * part) for part in parts if part is not None]
+    else:
+        scale, digits = (1, 2) if name == "spread" else (100, 0)
+        shown = [f"{part * scale:.{digits}f}" for part in parts if part is not None]
+    return shown[0] if len(shown) < 3 else f"{shown[0]} ({shown[1]} to {shown[2]})"
 
 
 def _remarks(rows: Sequence[Row], facts: Mapping[str, Any]) -> list[str]:
     settings = facts["settings"]
     lines = [
-        f"{len(rows) - 1} cells; {settings['classifier']} trained on {facts['trained_on']:,} real images and "
-        f"{settings['schedule']}, judged by {facts['judged_by']:,} others that nothing else has seen, over "
-        f"{len(rows[0].top1)} seeds. The test set is not read.",
+        f"{len(rows) - 1} cells; {settings['classifier']} trained on {facts['trained_on']:,} real images, with "
+        f"synthetic ones {settings['schedule']}; judged by {facts['judged_by']:,} others that nothing else has seen, "
+        f"over {len(rows[0].top1)} seeds. The test set is not read.",
         f"Kernel distance (×10³) and coverage (%) in the features of {facts['extractor']}; spread of a class over "
-        f"that of real images; labels and copies in %.",
+        f"that of real images; labels and copies in %. The first row has those of {facts['reference']['of']}.",
     ]
     if facts["may_have_seen_them"]:
         lines.append(
