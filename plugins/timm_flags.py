@@ -96,6 +96,15 @@ def add_flags(parser: argparse.ArgumentParser) -> dict[str, Any]:
     return {action.dest: action.default for action in actions}
 
 
+def check_policy(args: Any) -> None:
+    """Raises RecipeError: a policy that torchvision lacks, or one of timm's beside it."""
+    policy = getattr(args, ALONE)
+    if policy is not None and policy not in POLICIES:
+        raise RecipeError(f"--aug-policy must be one of {', '.join(POLICIES)}, got {policy!r}")
+    if policy and getattr(args, "aa", None):
+        raise RecipeError(f"--aa {args.aa} and --aug-policy {policy} are two policies: give one of them")
+
+
 def check_settings(args: Any) -> None:
     """Normalise and check the settings, wherever they come from: a YAML config bypasses argparse.
 

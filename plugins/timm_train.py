@@ -28,7 +28,7 @@ from ..utils.progress import say
 from ..utils.text import brief, reason
 from .timm_checks import check_classes, check_config, check_flags
 from .timm_cpu_ddp import allow_cpu
-from .timm_flags import ALONE, add_flags, check_settings
+from .timm_flags import ALONE, add_flags, check_policy, check_settings
 from .timm_policies import insert_policy
 from .timm_script import TRIED, load_script, where_to_get
 from .timm_two_phase import two_phase_scheduler
@@ -83,6 +83,7 @@ class Hook:
         """
         self._given = found = original(*args, **kwargs)
         check_flags(found)
+        check_policy(found)
         if not found.aug_synthetic:
             idle = [
                 flag(name)

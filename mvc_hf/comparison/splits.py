@@ -87,6 +87,8 @@ class RealImages:
                 "fraction): give -o another folder"
             )
         if known is None:
+            if self.test is not None:
+                self._refuse_the_same(self.test)
             folder.mkdir(parents=True, exist_ok=True)
             self._write(folder, columns)
             write_json(folder / NOTE, {"key": key})
@@ -94,7 +96,6 @@ class RealImages:
     def _write(self, folder: Path, columns: tuple[str, ...]) -> None:
         names, labels = self.class_names, self.source.labels
         if self.test is not None:
-            self._refuse_the_same(self.test)
             tested = labels_as(self.test, names, "the test set")
             write_images(self.test, self.test.rows, folder / ALL / "test.parquet", names, tested, what="test images")
             write_images(self.source, self.source.rows, folder / ALL / "train.parquet", names, labels, columns=columns)

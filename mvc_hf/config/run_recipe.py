@@ -95,13 +95,13 @@ class RunRecipe:
 
     def check(self) -> None:
         """Raises MvcError where something is missing that some stage will need, or the folder is somebody else's."""
-        self._refuse_others_folder()
+        self.refuse_others_folder()
         if not self.model and not self.recipe.dataset:
             raise RecipeError("no data set: give it in the recipe (dataset: a folder, Parquet or Hub id)")
         if not self.model and not self.recipe.base:
             raise RecipeError("no base model: give it in the recipe (base: a folder or Hub id), or a finished model")
 
-    def _refuse_others_folder(self) -> None:
+    def refuse_others_folder(self) -> None:
         """Other things may lie in the folder only where a run has begun there, or its data; recipes always.
 
         Raises:

@@ -13,9 +13,9 @@ from typing import Any
 
 from ...config.files import fingerprint
 from ...config.stages.comparing import ClassifierSettings
-from ...errors import RecipeError
+from ...errors import ModelError, MvcError, RecipeError
 from ...storage.files import read_file
-from ...utils.text import brief
+from ...utils.text import brief, reason
 from .runs import Job, places
 
 POLICY_FLAGS = {
@@ -60,8 +60,8 @@ class Classifier:
 
     @classmethod
     def of(cls, settings: ClassifierSettings, classes: int, side: int) -> Classifier:
-        """Raises MvcError: a model that timm lacks, arguments that are none, or a script that is no train.py."""
-        check(settings)
+        """Raises MvcError: a model that timm cannot make, or that does not take images of this size."""
+        _try_out(settings, classes, side)
         return cls(settings, classes, side, tuple(places(settings.workers)))
 
     def job(
@@ -119,6 +119,28 @@ class Classifier:
     def _script_digest(self) -> str:
         script = self.settings.script
         return fingerprint({"text": read_file(script, script).decode("utf-8", "replace")}) if script else ""
+
+
+def _try_out(settings: ClassifierSettings, classes: int, side: int) -> None:
+    """Make the model, and show it a black image: some take images of one size only."""
+    import timm
+    import torch
+
+    name, arguments = brief(settings.classifier), model_arguments(settings.classifier_kwargs)
+    try:
+        model = timm.create_model(settings.classifier, num_classes=classes, **arguments).eval()
+    except (MvcError, MemoryError):
+        raise
+    except Exception as error:  # of timm and the Hub's client, of many kinds
+        raise ModelError(f"timm cannot make the model {name}: {type(error).__name__}: {reason(error)}") from error
+    try:
+        with torch.inference_mode():
+            model(torch.zeros(1, 3, side, side))
+    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"{name} does not take images of {side}×{side} ({reason(error)}): give --input-size, or its own argument "
+            f"for that (--classifier-kwargs img_size={side})"
+        ) from error
 
 
 def check(settings: ClassifierSettings) -> None:

@@ -77,6 +77,7 @@ class Prepared:
     def of(cls, section: Section[CompareSettings]) -> Prepared:
         settings, run = section.settings, section.run
         alone()
+        run.refuse_others_folder()
         folder = run.folder / COMPARE
         keep_apart(run.recipe.dataset, folder)
         keep_apart(settings.test_dataset, folder)

@@ -14,6 +14,7 @@ from typing import Any
 
 from mvc_hf.config.fields import CAPTION, FINETUNE, GENERATE, flag
 from mvc_hf.config.recipe import Recipe
+from mvc_hf.config.stages.comparing import CompareSettings, SweepSettings
 
 DIGITS = "9" * 400
 LONG = "x" * 5000
@@ -56,6 +57,8 @@ FINE = {
     "run": "run <recipe> -o out",
     "replay": "replay <synthetic> 0 --model <checkpoint> --dataset-source <photos>",
     "demo": "demo -o out",
+    "compare": "compare <comparing> -o out --synthetic mvc=<synthetic>",
+    "sweep": "sweep <comparing> -o out",
 }
 
 
@@ -82,11 +85,13 @@ READ = [
     "<splits>"),
     ("train", "--aug-synthetic"), ("train", "--resume"), ("train", "--config"), ("plan", "<recipe>"), ("run",
     "<recipe>"),
-    ("replay", "<synthetic>"), ("replay", "--model"), ("replay", "--dataset-source"),
+    ("replay", "<synthetic>"), ("replay", "--model"), ("replay", "--dataset-source"), ("compare", "<comparing>"),
+    ("compare", "--test-dataset"), ("compare", "--script"), ("sweep", "<comparing>"), ("sweep", "--script"),
+    ("sweep", "--validation-dataset"),
 ]  # fmt: skip
 WRITTEN = [
     ("caption", "-o"), ("finetune", "-o"), ("generate", "-o"), ("preview", "-o"), ("run", "-o"), ("demo", "-o"),
-    ("replay", "-o"),
+    ("replay", "-o"), ("compare", "-o"), ("sweep", "-o"),
 ]  # fmt: skip
 
 
@@ -102,7 +107,18 @@ def paths() -> Iterator[Case]:
             if (
                 value == ""
                 and option
-                in ("--base", "--resume", "--config", "--caption-model", "--model", "--dataset", "--dataset-source")
+                in (
+                    "--base",
+                    "--resume",
+                    "--config",
+                    "--caption-model",
+                    "--model",
+                    "--dataset",
+                    "--dataset-source",
+                    "--test-dataset",
+                    "--validation-dataset",
+                    "--script",
+                )
                 and (command, option) != ("finetune", "--base")
             ):
                 continue  # as if it were not given
@@ -131,6 +147,12 @@ def numbers() -> Iterator[Case]:
             seen.add(setting.name)
             for value in ("nan", "inf", "-1", DIGITS):
                 yield case("number", [*FINE[command].split(), f"{name}={value}"])
+    for command, settings in (("compare", CompareSettings), ("sweep", SweepSettings)):
+        for setting in dataclasses.fields(settings):
+            if setting.name not in seen and str(setting.type).split(" |")[0] in ("int", "float"):
+                seen.add(setting.name)
+                for value in ("nan", "inf", "-1", DIGITS):
+                    yield case("number", [*FINE[command].split(), f"{flag(setting.name)}={value}"])
     for line in ("preview <checkpoint> --rows {}", "replay <synthetic> {}", "replay <synthetic> 0 --tolerance {}",
                  "train <script> <splits> --aug-synthetic <synthetic> --aug-prob {}",
                  "train <script> <splits> --aug-synthetic <synthetic> --aug-ratio {}",
@@ -163,6 +185,22 @@ WORDS = {
         "--classes": ["nobody", "0", "apple,nobody", ",", ""],
         "--settings": ["x", "1", "1,2,3", "-1,0", f"{DIGITS},1", "", "1,1 2,2 3,3 4,4 5,5 6,6 7,7 8,8 9,9"],
         "--rows": ["51"], "-o": ["out", "out.parquet", "none/out.png", "."],
+    },
+    "compare": {
+        "--classifier": ["resnet81", "a/b", ""], "--classifier-kwargs": ["depth", "=1", "depth=11 width=0", "none=1"],
+        "--augmentations": ["none,none", "wild", ",", "augmix-m3"], "--schedules": ["none", "", "rsp,rsp"],
+        "--lr": ["fast", "0", "nan", "1,1", "-1", DIGITS], "--phase2-epochs": ["3"], "--batch-size": ["5"],
+        "--test-split": ["none", "train", ""], "--script-flags": ["--opt sgd"], "--methods": [",", "mvc,mvc"],
+        "--synthetic": ["mvc", "=x", "x=", "{b}=x", "\u202e=x", "mvc=x", "a=<none>", "a=<sets>/rowless.parquet",
+        "a=<sets>/loose"],
+        "--input-size": ["3"], "--workers": ["0"],
+    },
+    "sweep": {
+        "--coarse": ["x", "1.5", "1025", "1,1", "-1", ",".join(map(str, range(1001)))],
+        "--fine": ["5000"], "--guidance-scale": ["nan", "-1"], "--num-inference-steps": ["0", "0.5"],
+        "--aug-ratio": ["0", "nan"], "--schedule": ["none"], "--augmentation": ["wild"], "--shown": ["0"],
+        "--lr": ["0.1,0.2"],
+        "--validation-fraction": ["0"],
     },
 }  # fmt: skip
 DATA = [
@@ -229,6 +267,29 @@ def recipes() -> Iterator[Case]:
             yield case("recipe", [command, f"<recipes>/{name}"])
 
 
+SECTION_TEXTS = [
+    "compare: 5", "compare: {sedes: 1}", "compare: {seeds: many}", "compare: {lr: [[1]]}", "compare: {lr: {a: 1}}",
+    "compare: {schedules: []}", "compare: {model: a, classifier: b}", "compare: {synthetic: 5}",
+    "compare: {synthetic: {a: 5}}", "compare: {synthetic: {'a/b': x}}", 'compare: {synthetic: {a: "x\\0"}}',
+    'compare: {classifier: "\\ud800"}', "compare: {seeds: 1, seeds: 2}", "compare: {synthetic: {mvc: <none>}}",
+    "compar: {seeds: 1}", "sweep: [1]",
+]  # fmt: skip
+
+
+def sections() -> Iterator[Case]:
+    for number, _ in enumerate(SECTION_TEXTS):
+        yield case("section", ["compare", f"<recipes>/section-{number}.yaml"])
+    for name in ("0/r.yaml", "6/r.yaml", "0/r.json", "large.yaml", "binary.yaml"):
+        for command in ("compare", "sweep"):
+            yield case("section", [command, f"<recipes>/{name}"])
+    for command in ("compare", "sweep"):
+        yield case("section", FINE[command], environment={"WORLD_SIZE": "2"})
+    yield case("section", "compare <comparing> -o <trial>/out --synthetic mvc=<synthetic>")
+    yield case("section", "compare <comparing> -o out --synthetic mvc=<synthetic> --test-dataset <trial>/train")
+    for command in ("compare", "sweep"):
+        yield case("section", [*FINE[command].split(), "--budget", "--classifier", "none"])
+
+
 # Models
 
 GARBAGE = {
@@ -292,6 +353,10 @@ def data_sets() -> Iterator[Case]:
             yield case("data set", with_value("caption", "<photos>", f"<sets>/{name}"))
         if name not in ("odd-names", "hollow"):
             yield case("data set", with_value("train", "--aug-synthetic", f"<sets>/{name}"))
+    for name in ("text", "garbage.parquet", "labelless.parquet", "saved", "odd-names", "photos.zip"):
+        yield case("data set", with_value("compare", "--test-dataset", f"<sets>/{name}"))
+        yield case("data set", [*FINE["compare"].split()[:4], "--synthetic", f"mvc=<sets>/{name}"])
+        yield case("data set", with_value("sweep", "--validation-dataset", f"<sets>/{name}"))
     for name in ("loose", "dangling", "broken", "saved", "odd-names", "uint64.parquet"):
         yield case("data set", with_value("generate", "--dataset", f"<sets>/{name}"))
     yield case("data set", with_value("finetune", "<photos>", "<sets>/broken"))
@@ -390,7 +455,7 @@ def train() -> Iterator[Case]:
         f"--aug-phase2-epochs {DIGITS}", "--aug-phase2-lr-scale inf", "--aug-phase2-lr-scale 0", "--aug-rsp-from none",
         "--aug-label-match none", "--aug-synthetic", "--aug-synthetic <none>",
         "--aug-synthetic <synthetic> <none>", "--epochs 1",
-        "--batch-size 1000", "--nonsense",
+        "--batch-size 1000", "--nonsense", "--aug-policy none", "--aug-policy cifar10 --aa v0",
     ):  # fmt: skip
         yield case("train", f"{FINE['train']} {flags}".replace("''", ""))
     for name in ("train.txt", "other.py", "broken.py", "binary.py", "nested.py", "folder.py", "none.py"):
@@ -407,6 +472,7 @@ USAGE = [
     "caption x", "finetune x", "generate x", "demo x", "caption x -o y --nonsense 5", "push a b c", "replay x -1",
     "finetune x -o",
     "generate x -o y --balance", "generate x -o y --total 5 --per-image 5", "finetune x -o y", "preview x --rows 0",
+    "compare", "sweep", "compare x y", "compare x --seeds many", "sweep x --coarse", "compare ./none", "sweep ./none",
     "generate x -o y --images-per-class 0", "finetune x -o y --use-ema maybe", "plan x y", "\u202e", "demo --output",
 ]  # fmt: skip
 
@@ -417,5 +483,5 @@ def usage() -> Iterator[Case]:
 
 
 def all_cases() -> list[Case]:
-    made = [paths, numbers, words, recipes, models, data_sets, outputs, hub, environment, train, usage]
+    made = [paths, numbers, words, recipes, sections, models, data_sets, outputs, hub, environment, train, usage]
     return list(dict.fromkeys(c for kind in made for c in kind()))

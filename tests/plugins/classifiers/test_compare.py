@@ -192,6 +192,8 @@ BAD = [
     ({"recipe": {"dataset": "{root}/single"}}, DataError, "images of 1 class"),
     ({"batch_size": 17}, RecipeError, "--batch-size is 17, and there are 16 real images"),
     ({"classifier": "resnet81"}, MvcError, "timm has no model 'resnet81'"),
+    ({"classifier": "vit_tiny_patch16_224", "classifier_kwargs": ""}, MvcError, "does not take images of 8×8 .*img_size=8"),
+    ({"classifier_kwargs": "depth=11"}, MvcError, "timm cannot make the model 'wrn_28_2': ValueError: depth must be"),
     ({"classifier_kwargs": "depth"}, RecipeError, "give NAME=VALUE"),
     ({"augmentations": "none,randomaugment"}, RecipeError, "names 'randomaugment'; choose among"),
     ({"script": "{root}/none.py"}, MvcError, "none.py"),
