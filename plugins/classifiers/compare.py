@@ -251,6 +251,9 @@ def _remarks(rows: Sequence[Row], facts: Mapping[str, Any]) -> list[str]:
         f"{facts['test']['images']:,} test images, read once, after the last epoch; {facts['updates']:,} updates of "
         f"{facts['settings']['classifier']} in every arm; mean ± standard deviation over {seeds} seeds.",
     ]
+    for name, about in facts["synthetic"].items():
+        if about["made_of_these"] is False:
+            lines.append(f"{name} was made from other real images than these: that it gains may be due to them.")
     if seeds == 1:
         return [*lines, "One seed says nothing of how sure a difference is: give --seeds 5."]
     clear = [name for name, d in found.items() if d.certain]
@@ -258,9 +261,6 @@ def _remarks(rows: Sequence[Row], facts: Mapping[str, Any]) -> list[str]:
         f"The paired difference is that seed by seed, ± half its 95 % interval. With the draw of the test images, "
         f"too, {len(clear)} of {len(found)} are clear of zero; about {0.05 * len(found):.1f} would be by chance."
     )
-    for name, about in facts["synthetic"].items():
-        if about["made_of_these"] is False:
-            lines.append(f"{name} was made from other real images than these: that it gains may be due to them.")
     if "best_on_validation" in facts:
         best = facts["best_on_validation"]
         row = next(row for row in rows if row.name == best)

@@ -70,7 +70,7 @@ def opened(place: str, real: RealImages) -> SyntheticSet:
 
 def _made_of(folder: Path, name: str, real: RealImages) -> bool | None:
     """Whether a folder's manifest says that it was made from the training images. Raises DataError for the test's."""
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder) if folder.is_dir() else None
     if manifest is None:
         return None
     trained_on = (manifest["provenance"] or {}).get("source") or {}

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
+import re
 import shutil
+import tempfile
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -11,12 +15,16 @@ from classifier_sets import QUICK, in_this_process, section, sets, write
 from PIL import Image
 from tiny import image_folder
 
+from mvc_hf.comparison.arms import all_arms
+from mvc_hf.config.sections import load_section
+from mvc_hf.config.stages.comparing import CompareSettings, SweepSettings
 from mvc_hf.errors import DataError, MvcError, OutputError, RecipeError
 from mvc_hf.plugins.classifiers import compare as module
 from mvc_hf.plugins.classifiers import runs
+from mvc_hf.plugins.classifiers.command_line import Classifier, Images
 from mvc_hf.plugins.classifiers.compare import compare
 from mvc_hf.plugins.classifiers.runs import Outcome
-from mvc_hf.plugins.timm_comparison import Trial
+from mvc_hf.plugins.timm_comparison import ARMS, Trial, demo_trial
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +200,7 @@ BAD = [
     ({"recipe": {"dataset": "{root}/single"}}, DataError, "images of 1 class"),
     ({"batch_size": 17}, RecipeError, "--batch-size is 17, and there are 16 real images"),
     ({"classifier": "resnet81"}, MvcError, "timm has no model 'resnet81'"),
-    ({"classifier": "vit_tiny_patch16_224", "classifier_kwargs": ""}, MvcError, "does not take images of 8×8 .*img_size=8"),
+    ({"classifier": "vit_tiny_patch16_224", "classifier_kwargs": ""}, MvcError, "not take images of 8×8 .*img_size=8"),
     ({"classifier_kwargs": "depth=11"}, MvcError, "timm cannot make the model 'wrn_28_2': ValueError: depth must be"),
     ({"classifier_kwargs": "depth"}, RecipeError, "give NAME=VALUE"),
     ({"augmentations": "none,randomaugment"}, RecipeError, "names 'randomaugment'; choose among"),
@@ -243,3 +251,48 @@ def test_settings_have_their_limits():
     ):
         with pytest.raises(RecipeError, match=message):
             module.CompareSettings(**QUICK | changes)
+
+
+DOCS = Path(__file__).parents[3] / "docs" / "compare.md"
+
+
+def recipes():
+    return re.findall(r"```yaml\n(?:# (\S+)\n)?(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_recipe_in_the_docs_is_the_demos_trial(root, tmp_path, monkeypatch):
+    """Flag by flag: so its table is that of the demo."""
+    (text,) = (text for name, text in recipes() if name == "demo-compare.yaml")
+    (tmp_path / "demo-compare.yaml").write_text(text)
+    shown = load_section(tmp_path / "demo-compare.yaml", "compare", CompareSettings)
+    trials = []
+    monkeypatch.setattr(Trial, "run", lambda self, out: trials.append(self) or {arm: [1.0, 2.0] for arm in ARMS})
+    (tmp_path / "results.json").write_text(json.dumps({"seconds_of_this_call": {}}))
+    demo_trial(tmp_path, root / "real" / "train.parquet", root / "real" / "test.parquet")
+    parser = importlib.import_module("mvc_hf.plugins.timm_small_train").parser
+    place = ["cache", "--dataset", "x", "--output", "y"]
+    demo = parser.parse_args([*place, *trials[0].flags])
+    images = Images(tmp_path, "train", "test", "")
+    job = Classifier(shown.settings, 10, 28, ("cpu",)).job("arm", images, [], 0, tmp_path, shown.settings.rates[0])
+    mine = parser.parse_args(list(job.flags))
+    placed = ("data_dir", "dataset", "output", "seed")
+    assert {k: v for k, v in vars(mine).items() if k not in placed} == {
+        k: v for k, v in vars(demo).items() if k not in placed
+    }
+    assert shown.settings.seeds == len(trials[0].seeds) and trials[0].seeds == tuple(range(shown.settings.seeds))
+    arms = all_arms(
+        shown.settings.list_of("augmentations"), list(shown.synthetic), shown.settings.list_of("schedules")
+    )
+    assert [arm.name for arm in arms] == ["real alone", *(f"+ MVC, {name}" for name in list(ARMS)[1:])]
+
+
+def test_what_the_docs_show_is_read():
+    for name, text in recipes():
+        for section_name, kind in (("compare", CompareSettings), ("sweep", SweepSettings)):
+            if f"{section_name}:" in text:
+                with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+                    file.write(text)
+                    file.flush()
+                    assert load_section(file.name, section_name, kind).settings != kind(), name
+    (snippet,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    exec("\n".join(line for line in snippet.splitlines() if line.startswith("from")), {})
