@@ -25,16 +25,6 @@ from mvc_hf.inspection.preview import preview
 from mvc_hf.training.finetune import finetune
 
 
-@pytest.fixture(scope="module")
-def checkpoint(photos, tiny_base, tmp_path_factory):
-    out = tmp_path_factory.mktemp("checkpoint") / "out"
-    settings = {"train_batch_size": 4, "max_train_steps": 3, "learning_rate": 1e-2, "use_ema": False}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MVC_HF_CACHE", str(out.parent / "cache"))
-        finetune(Recipe(dataset=str(photos), base=str(tiny_base), **settings), out)
-    return out
-
-
 @pytest.fixture
 def recipe(photos):
     return Recipe(dataset=str(photos), images_per_class=4, num_inference_steps=3, batch_size=4, shard_size=5)

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from diffusers import UNet2DConditionModel
 from PIL import Image
 
 from mvc_hf.artifacts.checkpoint import load_captions
@@ -21,16 +20,6 @@ from mvc_hf.inspection.preview_options import MAX_SETTINGS, choose_classes, choo
 from mvc_hf.training.finetune import finetune
 
 SETTINGS = "0,0 2,8 3,5 2,64"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(photos, tiny_base, tmp_path_factory):
-    out = tmp_path_factory.mktemp("checkpoint") / "out"
-    settings = {"train_batch_size": 4, "max_train_steps": 3, "learning_rate": 1e-2, "use_ema": False}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MVC_HF_CACHE", str(out.parent / "cache"))
-        finetune(Recipe(dataset=str(photos), base=str(tiny_base), **settings), out)
-    return out
 
 
 @pytest.fixture
@@ -254,19 +243,6 @@ def test_the_checkpoint_is_left_as_it_is(recipe, checkpoint):
     assert before == {path: path.stat().st_mtime_ns for path in checkpoint.rglob("*")}
 
 
-@pytest.fixture
-def broken(monkeypatch):
-    """A U-Net that gives NaN from its second call on: the first is the try-out of a base."""
-    calls = []
-
-    def forward(self, *args, plain=UNet2DConditionModel.forward, **options):
-        calls.append(1)
-        (found,) = plain(self, *args, **options)
-        return (found * (float("nan") if len(calls) > 1 else 1),)
-
-    monkeypatch.setattr(UNet2DConditionModel, "forward", forward)
-
-
-def test_what_is_not_finite_is_not_shown(recipe, checkpoint, broken):
+def test_what_is_not_finite_is_not_shown(recipe, checkpoint, broken_unet):
     with pytest.raises(DivergedError, match="the latents are not finite from denoising step 1 of 3 on"):
         preview(recipe, checkpoint, classes=["1"], rows=1, pretrained=False)
