@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 
 from ..artifacts.checkpoint import CheckpointMetadata
 from ..config.recipe import Recipe
+from ..data.base import NoSuchColumn, Source
 from ..data.loading import open_dataset
 from ..data.view import ViewConfig
 from ..diffusion.model import StableDiffusion
@@ -62,17 +62,22 @@ def dataset_of(recipe: Recipe, notes: CheckpointMetadata) -> str:
     return dataset
 
 
-def source_of(recipe: Recipe, notes: CheckpointMetadata) -> Any:
+def source_of(recipe: Recipe, notes: CheckpointMetadata) -> Source:
     """The condition images. Raises DataError where their classes are not those of the checkpoint."""
     dataset, known = dataset_of(recipe, notes), notes.source
-    source = open_dataset(
-        dataset,
-        split=recipe.split,
-        image_column=recipe.image_column or notes.recipe.get("image_column"),
-        label_column=recipe.label_column or notes.recipe.get("label_column"),
-        view=ViewConfig.recorded(notes.recipe),
-        follow_symlinks=recipe.follow_symlinks,
-    )
+    given = {name: getattr(recipe, name) for name in ("image_column", "label_column")}
+    recorded = {name: column or notes.recipe.get(name) for name, column in given.items()}
+
+    def opened(columns: dict[str, Any]) -> Source:
+        view = ViewConfig.recorded(notes.recipe)
+        return open_dataset(dataset, split=recipe.split, view=view, follow_symlinks=recipe.follow_symlinks, **columns)
+
+    try:
+        source = opened(recorded)
+    except NoSuchColumn:  # other data than the checkpoint's: its columns have other names, or there are none
+        if recorded == given:
+            raise
+        source = opened(given)
     source.check_lacking(recipe.max_broken)
     theirs, ours = (list(map(normal, names)) for names in (source.class_names, notes.class_names))
     if theirs != ours:

@@ -18,7 +18,6 @@ from mvc_hf.config.recipe import Recipe
 from mvc_hf.errors import DivergedError, MvcError, RecipeError
 from mvc_hf.generation.generate import generate
 from mvc_hf.generation.generator import Generator
-from mvc_hf.generation.request import _place_of
 from mvc_hf.plugins.datasets_builder import register
 from mvc_hf.training.finetune import finetune
 
@@ -190,24 +189,6 @@ def test_a_recipe_beside_its_checkpoint_on_the_hub(
     there = load_dataset("mvc", data_files=f"hf://ann/flowers{revision}/mvc.yaml", split="train")
     made.clear()
     assert rows(there) == rows(load(recipe)) and made == []  # the same checkpoint and settings: the same entry
-
-
-@pytest.mark.parametrize(
-    ("file", "model"),
-    [
-        ("hf://org/name/mvc.yaml", "org/name"),
-        ("hf://org/name@v1/sub/mvc.yaml", "org/name@v1"),
-        ("hf://org/name@refs%2Fpr%2F1/mvc.yaml", "org/name@refs/pr/1"),
-    ],
-)
-def test_the_repository_that_a_recipe_lies_in(file, model):
-    assert _place_of(file) == model
-
-
-@pytest.mark.parametrize("file", ["hf://datasets/org/name@v1/mvc.yaml", "https://example.org/mvc.yaml"])
-def test_places_that_hold_no_checkpoint(file):
-    with pytest.raises(RecipeError, match="no checkpoint"):
-        _place_of(file)
 
 
 # What is refused

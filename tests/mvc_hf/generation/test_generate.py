@@ -171,22 +171,6 @@ def test_folder_of_another_recipe_is_refused_by_field(recipe, checkpoint, tmp_pa
         generate(change(recipe, images_per_class=5), checkpoint, tmp_path / "out")
 
 
-def test_local_source_must_be_given_again(recipe, checkpoint, tmp_path):
-    with pytest.raises(RecipeError, match=r"give --dataset: .* local data set 'photos'"):
-        generate(change(recipe, dataset=""), checkpoint, tmp_path / "out")
-    with pytest.raises(RecipeError, match=r"give --base: .* local model 'tiny-base'"):
-        generate(change(recipe, method="pretrained"), checkpoint, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_other_classes_are_refused(recipe, checkpoint, tmp_path):
-    other = tiny.image_folder(tmp_path / "other", {"cat": 3, "dog": 3})
-    with pytest.raises(
-        DataError, match="checkpoint: it has 'cat', 'dog' besides and it lacks 'apple', 'pear', 'plum'"
-    ):
-        generate(change(recipe, dataset=str(other)), checkpoint, tmp_path / "out")
-
-
 def test_a_checkpoint_knows_its_classes_by_either_spelling(recipe, tiny_base, tmp_path):
     """It was trained on a Mac, and its images were copied to a server."""
     composed, apart = (
