@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-NOTES, CAPTIONS = "mvc.json", "captions.parquet"  # of a checkpoint
+METADATA, CAPTIONS = "mvc.json", "captions.parquet"  # of a checkpoint
 MANIFEST, RECORDS = "manifest.json", ".shards"
 CHECKPOINT, SYNTHETIC = "checkpoint", "synthetic"  # in the output folder of a run

@@ -126,7 +126,7 @@ def test_columns_on_record_are_those_of_data_that_has_them(photos, tmp_path):
     assert len(source_of(Recipe(dataset=str(photos)), recorded)) == 27
     table = str(hub_parquet(tmp_path / "x.parquet", [0, 1, 2], ["apple", "pear", "plum"]))
     assert len(source_of(Recipe(dataset=table), recorded)) == 3
-    with pytest.raises(DataError, match="x.parquet has no column 'fruits'"):
+    with pytest.raises(DataError, match=r"x\.parquet has no column 'fruits'"):
         source_of(Recipe(dataset=table, label_column="fruits"), recorded)
 
 

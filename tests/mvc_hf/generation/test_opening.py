@@ -50,7 +50,7 @@ def test_settings_that_the_method_has_not_do_not_count(recipe, checkpoint, photo
 def test_nothing_is_loaded_to_resolve(recipe, checkpoint, monkeypatch):
     for name in ("load_base", "load_captions", "source_of"):
         monkeypatch.setattr(opening, name, lambda *_: pytest.fail("loaded"))
-    assert resolve(recipe, checkpoint).notes.class_names == ("apple", "pear", "plum")
+    assert resolve(recipe, checkpoint).metadata.class_names == ("apple", "pear", "plum")
 
 
 def test_what_is_damaged_or_missing_is_told_before_a_model_is_loaded(recipe, checkpoint, tmp_path, monkeypatch):
