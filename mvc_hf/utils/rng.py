@@ -60,7 +60,8 @@ def words(
 
     Word i of an address is word i % 4 of Philox(key=(seed, stream), counter=(block, index, label, 0)) with block =
     first_block + i // 4 + 1, the least significant counter word first. The + 1 is numpy's: its generator counts up
-    before it draws, so a row equals `np.random.Philox(key=[seed, stream], counter=[first_block, index, label, 0]).random_raw(count)`.
+    before it draws, so a row equals
+    `np.random.Philox(key=[seed, stream], counter=[first_block, index, label, 0]).random_raw(count)`.
 
     Args:
         seed: int in [0, 2**63).
