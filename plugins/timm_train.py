@@ -26,7 +26,7 @@ from ..ending import exit_code, line_of
 from ..errors import DataError, HostError, ModelError, MvcError, RecipeError
 from ..utils.progress import say
 from ..utils.text import brief, reason
-from .timm_checks import check_classes, check_config, check_flags
+from .timm_checks import check_classes, check_config, check_flags, check_labels
 from .timm_cpu_ddp import allow_cpu
 from .timm_flags import ALONE, add_flags, check_policy, check_settings
 from .timm_policies import insert_policy
@@ -125,14 +125,14 @@ class Hook:
         except Exception as error:
             what = brief(getattr(self._given, "dataset", None) or kwargs.get("root"))
             raise DataError(f"timm cannot open the real images of {what}: {reason(error)}") from error
-        training = kwargs.get("is_training")
+        training, classes = kwargs.get("is_training"), getattr(self._given, "num_classes", None)
         if training:
-            check_classes(real, getattr(self._given, "num_classes", None))
+            check_classes(real, classes)
         if self._args is None:
             return real
         if not training:
             check_pictures(real)
-            self._check_classes(largest_label(real), "validation")
+            check_labels(largest_label(real), classes, "validation")
             return real
         refuse_iterable(real)
         settings = self._args
@@ -145,7 +145,7 @@ class Hook:
             seed=getattr(settings, "seed", 42),
             selection=self._selection,
         )
-        self._check_classes(max(largest_label(real), int(mixed.synthetic.labels.max())), "training")
+        check_labels(max(largest_label(real), int(mixed.synthetic.labels.max())), classes, "training")
         if settings.aug_schedule != "two-phase":  # which needs to know when the run ends
             self._schedule(mixed, None)
         say(
@@ -153,15 +153,6 @@ class Hook:
             f"{len(mixed)} samples in an epoch"
         )
         return mixed
-
-    def _check_classes(self, largest: int, which: str) -> None:
-        """Raises RecipeError: the model has too few classes for the labels, which the first batch would find out."""
-        count = getattr(self._args, "num_classes", None)
-        if count and largest >= count:
-            raise RecipeError(
-                f"--num-classes is {count}, and the {which} images have labels up to {largest}: give at least "
-                f"{largest + 1}"
-            )
 
     def create_loader(self, original: Callable, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """The epoch must reach the training images and their sampler, whatever wraps them."""

@@ -80,7 +80,7 @@ def _generate(
             generator.made_from,
             len(labels),
             recipe.shard_size,
-            generator.notes.class_names,
+            generator.metadata.class_names,
             generator.provenance,
             generator.counts.tolist(),
         )
@@ -116,7 +116,7 @@ def _nobody(split: ShardedDatasetWriter) -> None:
 
 
 def _say_what_is_missing(generator: Generator) -> None:
-    names = [generator.notes.class_names[label] for label in np.flatnonzero(generator.counts == 0)]
+    names = [generator.metadata.class_names[label] for label in np.flatnonzero(generator.counts == 0)]
     if names:
         say(f"{len(names)} of {len(generator.counts)} classes get no synthetic image: {some(names, 3)}")
 

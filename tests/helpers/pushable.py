@@ -62,9 +62,14 @@ def data_set(folder: Path, rows: int = 9, value: int = 0) -> Path:
     return folder
 
 
+def nine_rows(folder: Path) -> ShardedDatasetWriter:
+    """Three shards of three rows, none of them written."""
+    return ShardedDatasetWriter(folder, {"seed": 0}, 9, 3, ODD_NAMES)
+
+
 def with_another_shard(folder: Path, shard: int) -> Path:
     """As `data_set`, but for one shard."""
-    split = ShardedDatasetWriter(data_set(folder), {"seed": 0}, 9, 3, ODD_NAMES)
+    split = nine_rows(data_set(folder))
     with split.writer(shard) as spool:
         spool.write([row(i, 99, len(ODD_NAMES)) for i in split.rows_of(shard)])
     split.finish()

@@ -233,7 +233,7 @@ def test_a_broken_picture_on_two_processes(broken, data, tmp_path):
 
 def test_more_labels_than_classes(data, tmp_path):
     done = train(data, tmp_path, "a", "--aug-synthetic", data / "synthetic", "--num-classes", 1, code=1)
-    assert "--num-classes is 1, and the training images have labels up to 1" in done.stderr.splitlines()[-1]
+    assert "--num-classes is 1, but the real images have 2 classes" in done.stderr.splitlines()[-1]
 
 
 def test_the_real_set_may_be_hub_style(data, tmp_path):

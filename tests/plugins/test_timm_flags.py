@@ -1,4 +1,4 @@
-"""The flags of synthetic images, whoever parses them. What they do in a run is in test_timm_train.py."""
+"""The flags of synthetic images, whoever parses them. What they do in a run is in test_timm_schedules.py."""
 
 import argparse
 

@@ -139,10 +139,10 @@ def from_cache(
     from huggingface_hub.errors import HFValidationError
 
     try:
-        folder = snapshot(name, revision, wanted, ignore, local=True)  # the client of today knows what is missing
+        folder = snapshot(name, revision, wanted, ignore, local=True)  # it knows what is missing
     except (OSError, HFValidationError):  # LocalEntryNotFoundError is a FileNotFoundError
         return None
-    whole = (folder / needs).exists()  # older clients return what a download that broke off has left
+    whole = (folder / needs).exists()  # where the cache has no list of files, what a broken-off download left
     return folder if COMMIT.fullmatch(folder.name) and whole else None
 
 

@@ -13,7 +13,7 @@ from ...artifacts.checkpoint import CheckpointMetadata
 from ...config.files import differing, fingerprint
 from ...errors import ModelError, OutputError
 from ...storage.integrity import damaged, described
-from ...storage.layout import NOTES
+from ...storage.layout import METADATA
 from ...storage.locks import strangers
 from ...storage.notes import read_json, write_json
 from ...utils.progress import say
@@ -71,7 +71,7 @@ def is_known(out: Path, mine: str) -> bool:
     """Whether a folder with an unreadable marker is ours all the same: all else in it says so, or there is nothing."""
     states = saved_states(out / "checkpoints")
     known = {notes_of(state).get("made_from") for state in states} - {None}
-    if (out / NOTES).exists():
+    if (out / METADATA).exists():
         with contextlib.suppress(ModelError):
             known.add(CheckpointMetadata.load(out).fingerprint)
     return known == {mine} or not (states or strangers(out, "checkpoints", "training_log.csv"))
@@ -83,13 +83,13 @@ def is_finished(out: Path) -> bool:
     Raises:
         OutputError: it cannot.
     """
-    if not (out / NOTES).exists():
+    if not (out / METADATA).exists():
         return False
     try:
         bad = damaged(out, CheckpointMetadata.load(out).sha256 or {})
         wrong = described(out, bad) if bad else ""
     except ModelError:
-        wrong = f"{out / NOTES} cannot be read"
+        wrong = f"{out / METADATA} cannot be read"
     if not wrong:
         return True
     if newest_state(out / "checkpoints") is None:

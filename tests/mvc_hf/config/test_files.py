@@ -132,23 +132,6 @@ def test_what_has_no_end_or_never_begins_is_not_opened(tmp_path):
             assert says in str(caught.value) and len(str(caught.value)) < 400
 
 
-def test_a_recipe_as_data_files_is_read_as_carefully(tmp_path):
-    """`load_dataset("mvc", data_files=...)`"""
-    from mvc_hf.generation.request import GenerationRequest
-
-    os.mkfifo(tmp_path / "pipe.yaml")
-    with pytest.raises(RecipeError, match="no regular file"):
-        GenerationRequest.of(str(tmp_path / "pipe.yaml"), {})
-    with pytest.raises(RecipeError, match="cannot read the recipe none://x"):
-        GenerationRequest.of("none://x", {})
-    with pytest.raises(RecipeError, match="more than 1,048,576 bytes"):
-        import fsspec
-
-        with fsspec.open("memory://large.yaml", "wb") as file:
-            file.write(b"#" * (LARGEST + 1))
-        GenerationRequest.of("memory://large.yaml", {})
-
-
 @pytest.mark.parametrize(("text", "says"), [("a: [", "not valid YAML"), ("- a", "no settings"), ("", "no settings")])
 def test_files_that_are_no_recipes(tmp_path, text, says):
     (tmp_path / "r.yaml").write_text(text)

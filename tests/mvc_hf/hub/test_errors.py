@@ -27,8 +27,6 @@ from mvc_hf.hub.errors import (
 )
 from mvc_hf.publish.push import push
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the client's own making
-
 
 def busy(**headers):
     headers = {name.replace("_", "-"): value for name, value in headers.items()}

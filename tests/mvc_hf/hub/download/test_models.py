@@ -16,8 +16,8 @@ from mvc_hf.hub.download.models import pull_model
 from mvc_hf.hub.download.weights import STEMS, listing, variants_of
 
 
-def test_safetensors_alone_are_fetched(remote, checkpoint):
-    repo = fake_model(remote, checkpoint)
+def test_safetensors_alone_are_fetched(remote, model_files):
+    repo = fake_model(remote, model_files)
     found = pull_model("ann/model")
     assert (found.name, found.commit) == ("ann/model", repo.head().oid)
     assert "unet/diffusion_pytorch_model.safetensors" in pulled_files(found)
@@ -30,8 +30,8 @@ def test_safetensors_alone_are_fetched(remote, checkpoint):
     assert {request.call for request in remote.requests} == {"info"}
 
 
-def test_a_revision_is_fetched_at_its_commit(remote, checkpoint):
-    repo = fake_model(remote, checkpoint)
+def test_a_revision_is_fetched_at_its_commit(remote, model_files):
+    repo = fake_model(remote, model_files)
     old = repo.head().oid
     repo.tags["v1"], repo.branches["dev/x"] = old, old
     repo.commit("main", "newer", {"mvc.json": File.of(b"{}")})
@@ -41,11 +41,11 @@ def test_a_revision_is_fetched_at_its_commit(remote, checkpoint):
     assert pull_model("ann/model").commit == repo.head().oid
 
 
-def test_of_a_branch_that_moves_the_commit_asked_first_is_fetched(remote, checkpoint, monkeypatch):
+def test_of_a_branch_that_moves_the_commit_asked_first_is_fetched(remote, model_files, monkeypatch):
     """What is recorded is what was fetched."""
     from mvc_hf.hub.download import models as download
 
-    repo, ask = fake_model(remote, checkpoint), download.ask
+    repo, ask = fake_model(remote, model_files), download.ask
     old = repo.head().oid
 
     def and_then(*args):
@@ -56,21 +56,21 @@ def test_of_a_branch_that_moves_the_commit_asked_first_is_fetched(remote, checkp
     monkeypatch.setattr(download, "ask", and_then)
     found = pull_model("ann/model")
     assert found.commit == found.folder.name == old
-    assert (found.folder / "mvc.json").read_bytes() == (checkpoint / "mvc.json").read_bytes()
+    assert (found.folder / "mvc.json").read_bytes() == (model_files / "mvc.json").read_bytes()
 
 
 @pytest.mark.parametrize("call", ["info", "tree", "resolve", "download"])
 @pytest.mark.parametrize("kind", [500, "reset", "cut"])
-def test_every_request_of_a_fetch_is_tried_again(remote, checkpoint, call, kind):
-    fake_model(remote, checkpoint)
+def test_every_request_of_a_fetch_is_tried_again(remote, model_files, call, kind):
+    fake_model(remote, model_files)
     remote.fail(call, kind, times=2)
     found = pull_model("ann/model")
     for path in ("unet/diffusion_pytorch_model.safetensors", "vae/config.json", "mvc.json"):
-        assert (found.folder / path).read_bytes() == (checkpoint / path).read_bytes()
+        assert (found.folder / path).read_bytes() == (model_files / path).read_bytes()
 
 
-def test_offline_the_cache_is_used(remote, checkpoint, monkeypatch, capsys):
-    fake_model(remote, checkpoint)
+def test_offline_the_cache_is_used(remote, model_files, monkeypatch, capsys):
+    fake_model(remote, model_files)
     found = pull_model("ann/model")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert pull_model("ann/model") == found
@@ -83,8 +83,8 @@ def test_offline_the_cache_is_used(remote, checkpoint, monkeypatch, capsys):
     assert "\n" not in str(caught.value)
 
 
-def test_without_a_network_the_cache_is_used_at_once(remote, checkpoint, monkeypatch, capsys):
-    fake_model(remote, checkpoint)
+def test_without_a_network_the_cache_is_used_at_once(remote, model_files, monkeypatch, capsys):
+    fake_model(remote, model_files)
     found = pull_model("ann/model")
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     assert pull_model("ann/model") == found
@@ -94,9 +94,9 @@ def test_without_a_network_the_cache_is_used_at_once(remote, checkpoint, monkeyp
 
 
 @pytest.mark.parametrize("client", ["of today", "that keeps no list of files"])
-def test_a_model_fetched_in_part_is_not_taken_for_a_whole_one(remote, checkpoint, tmp_path, monkeypatch, client):
+def test_a_model_fetched_in_part_is_not_taken_for_a_whole_one(remote, model_files, tmp_path, monkeypatch, client):
     monkeypatch.setattr("mvc_hf.hub.retry.PATIENCE", 0)
-    fake_model(remote, checkpoint)
+    fake_model(remote, model_files)
     remote.fail("download", "reset", times=1000, after=1)
     with pytest.raises(MvcError, match="cannot get ann/model from the Hub"):
         pull_model("ann/model")
@@ -121,8 +121,8 @@ def test_a_model_fetched_in_part_is_not_taken_for_a_whole_one(remote, checkpoint
         ("unet/diffusion_pytorch_model.safetensors", "ann/model has no safetensors in unet/; pickle files are not"),
     ],
 )
-def test_a_model_of_no_use_is_refused_before_it_is_fetched(remote, checkpoint, gone, match):
-    fake_model(remote, checkpoint).commit("main", "less", {gone: None})
+def test_a_model_of_no_use_is_refused_before_it_is_fetched(remote, model_files, gone, match):
+    fake_model(remote, model_files).commit("main", "less", {gone: None})
     with pytest.raises(MvcError, match=match):
         pull_model("ann/model", "mvc.json")
     assert not remote.calls("resolve") and not remote.calls("download")
@@ -139,9 +139,9 @@ def test_a_model_of_no_use_is_refused_before_it_is_fetched(remote, checkpoint, g
         ({"": [""], "unet": ["fp16"]}, None, {"", "fp16"}),
     ],
 )
-def test_weights_of_one_variant_are_fetched(remote, checkpoint, monkeypatch, variants, asked, taken):
+def test_weights_of_one_variant_are_fetched(remote, model_files, monkeypatch, variants, asked, taken):
     """What the check counts as weights, the fetch brings, the cache finds and the loader takes."""
-    with_variants(remote, checkpoint, variants)
+    with_variants(remote, model_files, variants)
     found = pull_model("ann/model", variant=asked)
     files = {path for path in pulled_files(found) if path.endswith(".safetensors")}
     assert len(files) == len(STEMS)
@@ -159,8 +159,8 @@ def test_weights_of_one_variant_are_fetched(remote, checkpoint, monkeypatch, var
         ({"": ["bf16", "fp16"]}, None, "several variants in text_encoder/ .*: choose one with --variant"),
     ],
 )
-def test_missing_variants_are_refused_before_anything_is_fetched(remote, checkpoint, variants, asked, match):
-    with_variants(remote, checkpoint, variants)
+def test_missing_variants_are_refused_before_anything_is_fetched(remote, model_files, variants, asked, match):
+    with_variants(remote, model_files, variants)
     with pytest.raises(MvcError, match=match):
         pull_model("ann/model", variant=asked)
     assert not remote.calls("resolve") and not remote.calls("download")
@@ -180,14 +180,14 @@ def test_a_variant_from_the_hub_is_loaded(remote, tiny_base):
     assert (base.name, base.variants) == ("ann/tiny", dict.fromkeys(STEMS, "fp16"))
 
 
-def test_a_private_model_is_pulled_with_its_token(remote, checkpoint):
-    fake_model(remote, checkpoint, "ann/hidden", private=True)
+def test_a_private_model_is_pulled_with_its_token(remote, model_files):
+    fake_model(remote, model_files, "ann/hidden", private=True)
     assert "mvc.json" in pulled_files(pull_model("ann/hidden"))
 
 
-def test_a_full_disk_is_no_fault_of_the_hub(remote, checkpoint, monkeypatch):
+def test_a_full_disk_is_no_fault_of_the_hub(remote, model_files, monkeypatch):
 
-    fake_model(remote, checkpoint)
+    fake_model(remote, model_files)
 
     def full(*args, **options):
         raise OSError(errno.ENOSPC, "No space left on device")

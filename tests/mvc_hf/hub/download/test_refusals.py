@@ -22,10 +22,10 @@ from mvc_hf.hub.download.models import pull_model
         ("ann/a--b", ANN, "'ann/a--b' is not a valid Hub id"),
     ],
 )
-def test_models_that_cannot_be_fetched_are_refused_in_one_line(remote, checkpoint, monkeypatch, model, token, match):
-    fake_model(remote, checkpoint, "ann/hidden", private=True)
-    fake_model(remote, checkpoint, "ann/gated", gated=True)
-    fake_model(remote, checkpoint, "ann/open")
+def test_models_that_cannot_be_fetched_are_refused_in_one_line(remote, model_files, monkeypatch, model, token, match):
+    fake_model(remote, model_files, "ann/hidden", private=True)
+    fake_model(remote, model_files, "ann/gated", gated=True)
+    fake_model(remote, model_files, "ann/open")
     remote.repo("ann/set", "datasets")
     monkeypatch.setenv("HF_TOKEN", token) if token else monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(MvcError, match=match) as caught:

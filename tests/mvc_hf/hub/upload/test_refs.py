@@ -9,9 +9,6 @@ from mvc_hf import cli
 from mvc_hf.hub.upload.refs import branch_of
 from mvc_hf.publish.push import push
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the client's own making
-
-
 BAD = [
     "", " ", "a b", "a..b", "../x", "/a", "a/", "a//b", ".a", "a/.b", "-x", "a.lock", "a.lock/b", "a~1", "main^",
     "a:b", "a?b", "a*", "a[b", "a\\b", "@", "a@{1}", "a\nb", "a\0b", "\u202ea", "x" * 300, "end.", "\ud800",

@@ -24,8 +24,6 @@ from pushable import (
 from mvc_hf.hub.upload.uploader import Upload, open_upload
 from mvc_hf.publish.push import push
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the client's own making
-
 
 def test_large_files_go_up_in_parts(remote, made):
     remote.chunk_size = 1000
