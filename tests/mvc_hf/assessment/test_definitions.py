@@ -12,7 +12,11 @@ def test_every_figure_has_a_name_and_a_hint(found):
 def test_the_main_figures_as_words(found):
     rows = {row["name"]: row for row in main_figures(found.figures)}
     assert rows["label agreement, %"]["synthetic"].startswith("98.9 (94.0 to 99.8")
-    assert rows["look like copies, %"] == {"name": "look like copies, %", "synthetic": "1.11 (0.196 to 6.03)", "reference": "–"}
+    assert rows["look like copies, %"] == {
+        "name": "look like copies, %",
+        "synthetic": "1.11 (0.196 to 6.03)",
+        "reference": "–",
+    }
 
 
 def test_nothing_is_called_what_it_is_not(found):

@@ -11,7 +11,11 @@ def texts(figures, level):
 
 def test_grave_ones_come_first(found):
     levels = [f["level"] for f in found.figures["findings"]]
-    assert levels == sorted(levels, key=("warning", "good", "note").index) and set(levels) <= {"warning", "good", "note"}
+    assert levels == sorted(levels, key=("warning", "good", "note").index) and set(levels) <= {
+        "warning",
+        "good",
+        "note",
+    }
 
 
 def test_a_shift_and_its_power_are_told(found):
@@ -33,7 +37,9 @@ def test_a_shift_and_its_power_are_told(found):
 def test_few_images_are_no_finding():
     collapsed = {"synthetic": 30, "real": 30, "spread_ratio": {"high": 0.4}}
     assert is_collapsed(collapsed) and not is_collapsed(collapsed | {"real": 5})
-    assert not is_collapsed(collapsed | {"spread_ratio": {"high": 0.6}}) and not is_collapsed({"synthetic": 3, "real": 1})
+    assert not is_collapsed(collapsed | {"spread_ratio": {"high": 0.6}}) and not is_collapsed(
+        {"synthetic": 3, "real": 1}
+    )
     misread = {"synthetic": 30, "label_agreement": {"high": 0.4}, "real_agreement": {"low": 0.6}}
     assert is_misread(misread) and not is_misread(misread | {"synthetic": 3})
     assert not is_misread({"synthetic": 30, "label_agreement": {"high": 0.4}})
@@ -41,7 +47,15 @@ def test_few_images_are_no_finding():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (1234.6, "1,235"), (-0.01234, "−0.012"), (5.678, "5.68"), (99.96, "100.0"), (100.0, "100"), (0.5, "0.500")],
+    [
+        (0, "0"),
+        (1234.6, "1,235"),
+        (-0.01234, "−0.012"),
+        (5.678, "5.68"),
+        (99.96, "100.0"),
+        (100.0, "100"),
+        (0.5, "0.500"),
+    ],
 )
 def test_numbers_as_people_read_them(value, text):
     assert number(value) == text
