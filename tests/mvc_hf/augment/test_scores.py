@@ -135,7 +135,9 @@ def test_scores_of_another_split_are_refused(made, tmp_path):
 
 def test_scores_that_are_none(made, tmp_path):
     source = open_dataset(str(made))
-    with pytest.raises(DataError, match="there are no scores at .*: give mvc-hf report again for this split, or name"):
+    with pytest.raises(
+        DataError, match=r"there are no scores at .*: give mvc-hf report again for this split, or name"
+    ):
         scores_of(str(made), source)
     score(made)
     file = made / "report" / "scores.parquet"
