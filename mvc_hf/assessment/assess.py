@@ -59,18 +59,21 @@ class Assessment:
         Raises:
             OutputError: another command writes there, or it is a file.
         """
+        with locked_folder(Path(folder)):
+            return self.write(Path(folder))
+
+    def write(self, folder: Path) -> Path:
+        """As `save`, by whoever has locked the folder."""
         from .page import draw_sheet, page
 
-        folder = Path(folder)
-        with locked_folder(folder):
-            text, sheet = page(self), draw_sheet(self)
-            about = {name: self.figures[name] for name in ("split", "shards", "extractor", "judge", "sets")}
-            write_scores(folder / SCORES, self.columns, about)
-            with atomic_write(folder / SHEET) as temporary:
-                sheet.save(temporary, "PNG")
-            with atomic_write(folder / PAGE) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-            write_json(folder / FIGURES, self.figures)
+        text, sheet = page(self), draw_sheet(self)
+        about = {name: self.figures[name] for name in ("split", "shards", "extractor", "judge", "sets")}
+        write_scores(folder / SCORES, self.columns, about)
+        with atomic_write(folder / SHEET) as temporary:
+            sheet.save(temporary, "PNG")
+        with atomic_write(folder / PAGE) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        write_json(folder / FIGURES, self.figures)
         return folder / PAGE
 
 

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 from mvc_hf.assessment.definitions import CLASS_FIGURES, FIGURES, definitions, main_figures
 
 
@@ -34,3 +37,13 @@ def test_why_there_is_no_frechet_distance(found, monkeypatch):
     assert "it needs more than 96 images" in dict(definitions(found.figures))["Fréchet distance"]
     monkeypatch.setattr(fidelity, "has_torchmetrics", lambda: False)
     assert "pip install 'mvc_hf[report]'" in dict(definitions(found.figures))["Fréchet distance"]
+
+
+def test_the_docs_name_every_figure_and_every_column():
+    from mvc_hf.augment.scores import COLUMNS
+
+    text = (Path(__file__).parents[3] / "docs" / "report.md").read_text(encoding="utf-8")
+    for column in COLUMNS:
+        assert f"`{column}`" in text, column
+    for _, title, *_ in FIGURES:
+        assert re.sub(r" of the .*|,.*| × .*", "", title) in text, title
