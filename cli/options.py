@@ -14,7 +14,8 @@ import click
 from ..config.fields import Settings, flag
 from ..config.recipe import Recipe
 from ..errors import OutputError
-from ..utils.text import shortened, visible
+from ..storage.locks import strangers
+from ..utils.text import brief, shortened, visible
 
 
 def recipe_options(stage: str, *, without: tuple[str, ...] = ()) -> Callable:
@@ -80,14 +81,20 @@ def refuse_output(output: Path, what: str) -> None:
         raise OutputError(f"{place} cannot be written: choose another place for {what}")
 
 
-def refuse_folder(output: Path) -> None:
-    """Raises OutputError where a folder cannot be written: found out before any work is done for it."""
+def refuse_folder(output: Path, *files: str) -> None:
+    """Raises OutputError where a folder cannot be written, or holds others' files: found out before any work is done.
+
+    Args:
+        files: names of what is written there, and may be there already.
+    """
     place = shortened(str(output))
     there = next(p for p in (output.absolute(), *output.absolute().parents) if p.exists())
     if not there.is_dir():
         raise OutputError(f"{place} cannot be a folder: {shortened(str(there))} is a file")
     if not os.access(there, os.W_OK):
         raise OutputError(f"{place} cannot be written: choose another folder (-o)")
+    if found := strangers(output, *files):
+        raise OutputError(f"{place} holds {brief(found[0])}: choose an empty or a new folder (-o)")
 
 
 def report(line: str) -> None:

@@ -44,22 +44,24 @@ def command(synthetic: str, real: str, holdout: str | None, output: Path | None,
           --aug-filter "label_confidence > 0.2 and not looks_like_copy"
     """
     from ..data.apart import keep_apart
-    from ..storage.layout import MANIFEST, REPORT
+    from ..storage.layout import FIGURES, MANIFEST, PAGE, REPORT, SCORES, SHEET
 
     settings = AssessSettings(**others)
     beside = Path(synthetic).expanduser()
     is_ours = (beside / MANIFEST).is_file()
     folder = output or (beside / REPORT if is_ours else Path(REPORT))
-    refuse_folder(folder)
+    refuse_folder(folder, PAGE, FIGURES, SCORES, SHEET)
     if not (is_ours and folder == beside / REPORT):
         keep_apart(synthetic, folder)
     for dataset in filter(None, (real, holdout)):
         keep_apart(dataset, folder)
 
     from ..assessment.assess import assess
+    from ..storage.locks import locked_folder
 
-    found = assess(synthetic, real, holdout, settings=settings)
-    page = found.save(folder)
+    with locked_folder(folder):
+        found = assess(synthetic, real, holdout, settings=settings)
+        page = found.write(folder)
     if as_json:
         report(json.dumps(found.figures, indent=2))
     else:

@@ -59,18 +59,21 @@ class Assessment:
         Raises:
             OutputError: another command writes there, or it is a file.
         """
+        with locked_folder(Path(folder)):
+            return self.write(Path(folder))
+
+    def write(self, folder: Path) -> Path:
+        """As `save`, by whoever has locked the folder."""
         from .page import draw_sheet, page
 
-        folder = Path(folder)
-        with locked_folder(folder):
-            text, sheet = page(self), draw_sheet(self)
-            about = {name: self.figures[name] for name in ("split", "shards", "extractor", "judge", "sets")}
-            write_scores(folder / SCORES, self.columns, about)
-            with atomic_write(folder / SHEET) as temporary:
-                sheet.save(temporary, "PNG")
-            with atomic_write(folder / PAGE) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-            write_json(folder / FIGURES, self.figures)
+        text, sheet = page(self), draw_sheet(self)
+        about = {name: self.figures[name] for name in ("split", "shards", "extractor", "judge", "sets")}
+        write_scores(folder / SCORES, self.columns, about)
+        with atomic_write(folder / SHEET) as temporary:
+            sheet.save(temporary, "PNG")
+        with atomic_write(folder / PAGE) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        write_json(folder / FIGURES, self.figures)
         return folder / PAGE
 
 
@@ -150,8 +153,9 @@ class _Run:
         self.made, self.real = (self._features(part) for part in (sets.synthetic, sets.real))
         self.held = self._features(sets.holdout) if sets.holdout else None
         if self.judgement is None:
+            others = [self.made] if self.held is None else [self.made, self.held]
             self.judgement = labels.by_features(
-                self.real, sets.real.labels, self.made, self.classes, self.folds, self.extractor.name
+                self.real, sets.real.labels, others, self.classes, self.folds, self.extractor.name
             )
 
     def _seen_through(self, extractor: Extractor | None) -> tuple[Extractor, labels.Judgement | None]:
@@ -164,8 +168,10 @@ class _Run:
         trainer = Trainer(
             real.source.fingerprint, self.classes, size, settings.classifier_steps, settings.seed, self.device
         )
-        pictures, made = pixels(real.source, size, "real"), pixels(self.sets.synthetic.source, size, "synthetic")
-        judgement = labels.by_training(trainer, pictures, real.labels, made, self.folds)
+        pictures, *others = (
+            pixels(part.source, size, part.role) for part in (real, self.sets.synthetic, self.sets.holdout) if part
+        )
+        judgement = labels.by_training(trainer, pictures, real.labels, others, self.folds)
         whole = trainer.trained(pictures, real.labels, np.arange(len(real)), "classifier for features")
         return trainer.extractor(whole), judgement
 
@@ -211,7 +217,7 @@ class _Run:
             "temperature": self.judgement.temperature,
             "confusion": {
                 "synthetic": labels.confusion(
-                    sets.synthetic.labels, self.judgement.synthetic.argmax(1), self.classes
+                    sets.synthetic.labels, self.judgement.others[0].argmax(1), self.classes
                 ).tolist(),
                 "real": labels.confusion(sets.real.labels, self.judgement.real.argmax(1), self.classes).tolist(),
             } if self.classes <= 100 else None,
@@ -227,7 +233,7 @@ class _Run:
         assert self.judgement is not None
         sets, n = self.sets, len(self.sets.synthetic)
         given, names = sets.synthetic.labels, np.array(sets.class_names, dtype=object)
-        found = self.judgement.synthetic.argmax(1)
+        found = self.judgement.others[0].argmax(1)
         wrong = self.judgement.real.argmax(1) != sets.real.labels
         counts = np.bincount(sets.real.labels, minlength=self.classes)
         errors = np.bincount(sets.real.labels, wrong, minlength=self.classes) / np.maximum(counts, 1)
@@ -239,7 +245,7 @@ class _Run:
         return {
             "row": np.arange(n), "label": sets.synthetic.source.labels, "class_name": names[given].tolist(),
             "seed": at.get("seed"), "index": at.get("index"),
-            "label_confidence": self.judgement.synthetic[np.arange(n), given],
+            "label_confidence": self.judgement.others[0][np.arange(n), given],
             "predicted_class": names[found].tolist(), "class_error": errors[given],
             "nearest_row": made.row, "nearest_distance": made.distance, "copy_ratio": made.ratio,
             "looks_like_copy": looks,
@@ -263,7 +269,7 @@ class _Run:
         """Of all images, of held-out real ones in the place of the synthetic, and of each class."""
         assert self.judgement is not None
         sets = self.sets
-        right = self.judgement.synthetic.argmax(1) == sets.synthetic.labels
+        right = self.judgement.others[0].argmax(1) == sets.synthetic.labels
         real_right = self.judgement.real.argmax(1) == sets.real.labels
         members = dict(fidelity.each_class(sets.real.labels, self.classes))
         by_class = []
@@ -291,14 +297,18 @@ class _Run:
 
     def _reference(self, real_right: np.ndarray) -> dict[str, Any]:
         """What held-out real images would get; without them, one half of the real images against the other."""
-        if self.held is not None:
+        assert self.judgement is not None
+        sets = self.sets
+        right = real_right
+        if self.held is not None and sets.holdout is not None:
+            right = self.judgement.others[1].argmax(1) == sets.holdout.labels
             found, of = self._compared(self.real, self.held), "held-out real images"
         else:
             mixed = np.random.default_rng(self.settings.seed).permutation(len(self.real))
             half = len(mixed) // 2
             found = self._compared(self.real[mixed[:half]], self.real[mixed[half:]]) if half > 1 else {}
             of = "one half of the real images against the other"
-        return {"of": of, **_json(found | {"label_agreement": share(real_right)})}
+        return {"of": of, **_json(found | {"label_agreement": share(right)})}
 
     def _compared(self, real: np.ndarray, made: np.ndarray) -> dict[str, Figure]:
         seed, k = self.settings.seed, self.settings.neighbours

@@ -69,7 +69,10 @@ COPIES = (
     "ratio below those of 99 % of real ones; or no difference at all for the extractor. Copies that were changed "
     "much, or that this extractor does not recognise, are not found: nothing here says that a split is private."
 )
-TEST = "Stratified rank test by classes (van Elteren), one-sided, normal approximation."
+TEST = (
+    "Stratified rank test by classes (van Elteren), one-sided, normal approximation. It takes images for independent "
+    "of one another: many near-duplicates make p too small."
+)
 
 
 def main_figures(figures: dict[str, Any]) -> list[dict[str, str]]:

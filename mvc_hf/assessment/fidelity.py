@@ -59,7 +59,12 @@ def _within(x: np.ndarray, weights: np.ndarray, block: int) -> np.ndarray:
         kernel = _kernel(x[rows], x)
         kernel[np.arange(len(rows)), rows] = 0
         total += np.einsum("bi,ib->b", weights[:, rows], kernel @ weights.T)
-    return total / (weights.sum(1) ** 2 - (weights**2).sum(1))
+    return _over(total, weights.sum(1) ** 2 - (weights**2).sum(1))
+
+
+def _over(values: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Values over numbers of pairs; no number where a resample is one image many times, and has no pair."""
+    return np.divide(values, pairs, out=np.full(len(values), np.nan), where=pairs > 0)
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> Figure | None:
@@ -151,7 +156,7 @@ def _spreads(x: np.ndarray, seed: int) -> np.ndarray:
     total = weights.sum(1)
     middles = weights @ x / total[:, None]
     squares = weights @ (x**2).sum(1) / total - (middles**2).sum(1)
-    return squares / (1 - (weights**2).sum(1) / total**2)
+    return _over(squares, 1 - (weights**2).sum(1) / total**2)
 
 
 def each_class(labels: np.ndarray, classes: int) -> Iterator[tuple[int, np.ndarray]]:

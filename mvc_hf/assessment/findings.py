@@ -20,85 +20,79 @@ def findings(figures: dict[str, Any]) -> list[dict[str, str]]:
     """Findings, the grave ones first: {"level": warning | good | note, "text": ...}."""
     found = [*_copies(figures), *_labels(figures), *_diversity(figures), *_fidelity(figures)]
     order = (WARNING, GOOD, NOTE)
-    return sorted(({"level": level, "text": text} for level, text in found), key=lambda f: order.index(f["level"]))
+    return sorted(found, key=lambda finding: order.index(finding["level"]))
 
 
-def _copies(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def warning(text: str) -> dict[str, str]:
+    return {"level": WARNING, "text": text}
+
+
+def good(text: str) -> dict[str, str]:
+    return {"level": GOOD, "text": text}
+
+
+def note(text: str) -> dict[str, str]:
+    return {"level": NOTE, "text": text}
+
+
+def _copies(figures: dict[str, Any]) -> Iterator[dict[str, str]]:
     copies, test, count = figures["copies"], figures["copies"]["test"], figures["overall"]["copies"]
     suspects, against = round(count["value"] * count["n"]), copies["against"]
     if suspects:
         rows = ", ".join(str(s["row"]) for s in copies["suspects"][:5]) + (", …" if suspects > 5 else "")
-        what = (
-            "images look like copies of training images"
-            if suspects > 1
-            else "image looks like a copy of a training image"
-        )
-        yield (
-            WARNING,
-            f"{suspects:,} synthetic {what} (of {count['n']:,}; rows {rows}): look at the pairs on the page.",
-        )
-    if test["p"] is not None:
-        closer = f"in {100 * test['closer']:.0f} of 100 pairs the synthetic image is the closer one ({_p(test['p'])})"
-        if test["p"] < SURE:
-            yield (
-                WARNING,
-                (
-                    f"Synthetic images lie closer to the training images than {against} do: {closer}. Fewer "
-                    "fine-tuning steps, or --early-stopping, may help."
-                ),
-            )
-        else:
-            yield (
-                NOTE if suspects else GOOD,
-                (
-                    f"As a whole, synthetic images are no closer to the training images than {against}: {closer}; "
-                    f"{100 * test['detectable']:.0f} of 100 would be noticed with a probability of 80 %."
-                ),
-            )
-        if test["p_standing_out"] < SURE <= test["p"]:
-            yield (
-                WARNING,
-                (
-                    f"The nearest training image stands out from the next ones more than that of {against} does: in "
-                    f"{100 * test['standing_out']:.0f} of 100 pairs ({_p(test['p_standing_out'])}). Single images may "
-                    "have been learned by heart."
-                ),
-            )
-        if test["below"] and test["p_below"] < SURE and not suspects:
-            yield (
-                WARNING,
-                (
-                    f"{test['below']:,} synthetic images are closer to a training image than any of the {against} "
-                    f"({_p(test['p_below'])})."
-                ),
-            )
-    if copies["leaked"]:
-        yield (
-            WARNING,
-            (
-                f"{copies['leaked']:,} of the held-out images are among the training images, too: they hold nothing "
-                "out; remove them."
-            ),
+        many, one = "images look like copies of training images", "image looks like a copy of a training image"
+        what = many if suspects > 1 else one
+        yield warning(
+            f"{suspects:,} synthetic {what} (of {count['n']:,}; rows {rows}): look at the pairs on the page."
         )
     twins = figures["overall"]["near_duplicates"]
+    unsure = "; near-duplicates make that look surer than it is" if twins["low"] > MANY else ""
+    if test["p"] is not None:
+        pairs = f"in {100 * test['closer']:.0f} of 100 pairs the synthetic image is the closer one"
+        closer = f"{pairs} ({_p(test['p'])}{unsure})"
+        if test["p"] < SURE:
+            yield warning(
+                f"Synthetic images lie closer to the training images than {against} do: {closer}. Fewer "
+                "fine-tuning steps, or --early-stopping, may help."
+            )
+        else:
+            tell = note if suspects else good
+            yield tell(
+                f"As a whole, synthetic images are no closer to the training images than {against}: {closer}; "
+                f"{100 * test['detectable']:.0f} of 100 would be noticed with a probability of 80 %."
+            )
+        if test["p_standing_out"] < SURE <= test["p"]:
+            yield warning(
+                f"The nearest training image stands out from the next ones more than that of {against} does: in "
+                f"{100 * test['standing_out']:.0f} of 100 pairs ({_p(test['p_standing_out'])}{unsure}). Single "
+                "images may have been learned by heart."
+            )
+        if test["below"] and test["p_below"] < SURE and not suspects:
+            yield warning(
+                f"{test['below']:,} synthetic images are closer to a training image than any of the {against} "
+                f"({_p(test['p_below'])})."
+            )
+    if copies["leaked"]:
+        yield warning(
+            f"{copies['leaked']:,} of the held-out images are among the training images, too: they hold nothing "
+            "out; remove them."
+        )
     if twins["low"] > MANY:
-        yield WARNING, f"{_percent(twins)} of the synthetic images are near-duplicates of another one."
+        yield warning(f"{_percent(twins)} of the synthetic images are near-duplicates of another one.")
 
 
-def _labels(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _labels(figures: dict[str, Any]) -> Iterator[dict[str, str]]:
     made, real = figures["overall"]["label_agreement"], figures["reference"]["label_agreement"]
     low = [c["class_name"] for c in figures["classes"] if is_misread(c)]
     where = f"; lower than of real ones, beyond chance: {some(low, SHOWN)}" if low else ""
-    yield (
-        WARNING if low or made["high"] < real["low"] else GOOD,
-        (
-            f"The judge reads {_percent(made)} of the synthetic images as their label says, where it reads "
-            f"{_percent(real)} of real images that it has not seen{where}."
-        ),
+    tell = warning if low or made["high"] < real["low"] else good
+    yield tell(
+        f"The judge reads {_percent(made)} of the synthetic images as their label says, where it reads "
+        f"{_percent(real)} of real images that it has not seen{where}."
     )
 
 
-def _diversity(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _diversity(figures: dict[str, Any]) -> Iterator[dict[str, str]]:
     known = [c for c in figures["classes"] if "spread_ratio" in c and c["synthetic"] >= FEW]
     low = [c for c in known if is_collapsed(c)]
     same = [
@@ -108,34 +102,25 @@ def _diversity(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
     ]
     if low:
         shown = ", ".join(f"{some([c['class_name']])} {_percent(c['spread_ratio'])}" for c in low[:SHOWN])
-        yield (
-            WARNING,
-            (
-                f"{len(low):,} of {len(known):,} classes have collapsed to less than half the spread of the real "
-                f"ones: {shown}{', …' if len(low) > SHOWN else ''}."
-            ),
+        yield warning(
+            f"{len(low):,} of {len(known):,} classes have collapsed to less than half the spread of the real "
+            f"ones: {shown}{', …' if len(low) > SHOWN else ''}."
         )
     if same:
-        yield WARNING, f"Most images are near-duplicates of one another in {some(same, SHOWN)}."
+        yield warning(f"Most images are near-duplicates of one another in {some(same, SHOWN)}.")
     if known and not low and not same:
-        yield (
-            GOOD,
-            (
-                f"No class has collapsed: of {len(known):,}, none has certainly less than half the spread of the real "
-                "ones."
-            ),
+        yield good(
+            f"No class has collapsed: of {len(known):,}, none has certainly less than half the spread of the real "
+            "ones."
         )
 
 
-def _fidelity(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _fidelity(figures: dict[str, Any]) -> Iterator[dict[str, str]]:
     made, real = figures["overall"].get("kernel_distance"), figures["reference"].get("kernel_distance")
     if made is not None and real is not None:
-        yield (
-            NOTE,
-            (
-                f"Kernel distance to the real images {_thousandths(made)}, where {figures['reference']['of']} has "
-                f"{_thousandths(real)} (× 10⁻³, seen through {figures['extractor']})."
-            ),
+        yield note(
+            f"Kernel distance to the real images {_thousandths(made)}, where {figures['reference']['of']} has "
+            f"{_thousandths(real)} (× 10⁻³, seen through {figures['extractor']})."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +25,13 @@ class Judgement:
     Attributes:
         judge: what gave them, in words.
         real: float64 (R, C), each row by the folds that have not seen it.
-        synthetic: float64 (S, C), the mean over the folds.
+        others: float64 (n, C) for each other set, the mean over the folds.
         temperature: by which the logits were divided, so that confidence on unseen real images is calibrated.
     """
 
     judge: str
     real: np.ndarray
-    synthetic: np.ndarray
+    others: list[np.ndarray]
     temperature: float
 
 
@@ -46,53 +47,61 @@ def folds_of(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 
 def by_features(
-    real: np.ndarray, labels: np.ndarray, synthetic: np.ndarray, classes: int, folds: np.ndarray, name: str
+    real: np.ndarray, labels: np.ndarray, others: Sequence[np.ndarray], classes: int, folds: np.ndarray, name: str
 ) -> Judgement:
-    """Logistic regression on features; how strongly it is regularised is chosen by the images left out."""
+    """Logistic regression on features; the first fold decides how strongly it is regularised.
+
+    Args:
+        real: float32 (R, d), labels (R,) and folds (R,) of the real images.
+        others: features of other sets.
+        name: of the extractor.
+    """
     middle, spread = real.mean(0), real.std(0) + 1e-6
-    x, made = (((values - middle) / spread).astype(np.float32) for values in (real, synthetic))
+    x, *rest = (((values - middle) / spread).astype(np.float32) for values in (real, *others))
     numbers = range(int(folds.max()) + 1)
-    best: tuple[float, Any] | None = None
-    with bar(len(STRENGTHS) * len(numbers), "judging labels", " folds") as progress:
-        for strength in STRENGTHS:
-            seen, unseen = np.zeros((len(made), classes)), np.zeros((len(x), classes))
-            found = []
-            for fold in numbers:
-                out = folds == fold
-                weights = _regression(x[~out], labels[~out], classes, strength)
-                unseen[out] = _with_bias(x[out]) @ weights
-                found.append(_with_bias(made) @ weights)
-                progress.update()
-            temperature, loss = calibrated(unseen, labels)
-            if best is None or loss < best[0]:
-                seen = np.mean([softmax(logits / temperature) for logits in found], 0)
-                best = (
-                    loss,
-                    Judgement(
-                        f"logistic regression on features of {name}", softmax(unseen / temperature), seen, temperature
-                    ),
-                )
-    assert best is not None
-    return best[1]
+    with bar(len(STRENGTHS) + len(numbers) - 1, "judging labels", " fits") as progress:
+
+        def fitted(fold: int, strength: float) -> np.ndarray:
+            weights = _regression(x[folds != fold], labels[folds != fold], classes, strength)
+            progress.update()
+            return weights
+
+        def loss(weights: np.ndarray) -> float:
+            return calibrated(_with_bias(x[folds == 0]) @ weights, labels[folds == 0])[1]
+
+        tried = {strength: fitted(0, strength) for strength in STRENGTHS}
+        strength = min(tried, key=lambda value: loss(tried[value]))
+        weights = [tried[strength], *(fitted(fold, strength) for fold in numbers[1:])]
+    unseen = np.zeros((len(x), classes))
+    for fold in numbers:
+        unseen[folds == fold] = _with_bias(x[folds == fold]) @ weights[fold]
+    found = [[_with_bias(values) @ w for w in weights] for values in rest]
+    return _judgement(f"logistic regression on features of {name}", unseen, labels, found)
 
 
 def by_training(
-    trainer: Trainer, pictures: np.ndarray, labels: np.ndarray, synthetic: np.ndarray, folds: np.ndarray
+    trainer: Trainer, pictures: np.ndarray, labels: np.ndarray, others: Sequence[np.ndarray], folds: np.ndarray
 ) -> Judgement:
-    """A small network, trained anew for each fold."""
+    """A small network, trained anew for each fold; pictures uint8 (n, 3, size, size)."""
     from ..features.classifier import MODEL
 
     numbers = range(int(folds.max()) + 1)
-    unseen, found = np.zeros((len(labels), trainer.classes)), []
+    unseen: np.ndarray = np.zeros((len(labels), trainer.classes))
+    found: list[list[np.ndarray]] = [[] for _ in others]
     for fold in numbers:
         out = folds == fold
         model = trainer.trained(pictures, labels, np.flatnonzero(~out), f"classifier {fold + 1} of {len(numbers)}")
         unseen[out] = trainer.logits(model, pictures[out])
-        found.append(trainer.logits(model, synthetic))
+        for logits, other in zip(found, others):
+            logits.append(trainer.logits(model, other))
+    size = f"{trainer.size}×{trainer.size}"
+    return _judgement(f"a small network trained on the real images ({MODEL}, {size})", unseen, labels, found)
+
+
+def _judgement(judge: str, unseen: np.ndarray, labels: np.ndarray, found: list[list[np.ndarray]]) -> Judgement:
     temperature, _ = calibrated(unseen, labels)
-    seen = np.mean([softmax(logits / temperature) for logits in found], 0)
-    judge = f"a small network trained on the real images ({MODEL}, {trainer.size}×{trainer.size})"
-    return Judgement(judge, softmax(unseen / temperature), seen, temperature)
+    others = [np.mean([softmax(logits / temperature) for logits in by_fold], 0) for by_fold in found]
+    return Judgement(judge, softmax(unseen / temperature), others, temperature)
 
 
 def calibrated(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

@@ -44,9 +44,8 @@ class Space:
             best: Any = None
             for start, other in self._blocks(base):
                 found = _squared(query, other)
-                if itself:
-                    shared = torch.arange(max(at, start), min(at + len(query), start + len(other)), device=self.device)
-                    found[shared - at, shared - start] = torch.inf
+                if itself and start == at:
+                    found.fill_diagonal_(torch.inf)
                 values, index = found.topk(min(k, len(other)), largest=False)
                 index += start
                 if best is not None:

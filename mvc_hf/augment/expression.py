@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,7 +51,9 @@ class Expression:
         if len(text) > LONGEST:
             raise self._wrong(f"has {len(text):,} characters; {LONGEST:,} are the limit")
         try:
-            self._tree = ast.parse(text.strip(), mode="eval").body
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", SyntaxWarning)  # of Python, of escapes in texts: nobody asked it
+                self._tree = ast.parse(text.strip(), mode="eval").body
             parts = list(ast.walk(self._tree))
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             where = f" near character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""

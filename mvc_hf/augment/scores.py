@@ -7,6 +7,7 @@ its labels, its addresses and some of its pictures.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ import numpy as np
 
 from ..data.base import Source
 from ..errors import DataError, RecipeError
+from ..storage.files import open_regular
 from ..storage.layout import REPORT, SCORES
 from ..storage.notes import atomic_write
 from ..utils.progress import say
@@ -119,7 +121,10 @@ def read_scores(file: str | Path, opened: Any = None) -> Scores:
 
     name = brief(str(file))
     try:
-        table = pq.read_table(opened if opened is not None else pa.OSFile(str(file)), use_threads=False)
+        if opened is None:
+            with open_regular(file) as stream:
+                opened = io.BytesIO(stream.read())
+        table = pq.read_table(opened, use_threads=False)
         about = json.loads((table.schema.metadata or {}).get(ABOUT, b"null"))
     except FileNotFoundError as error:
         raise DataError(f"there are no scores at {name}: {AGAIN}, or name their file (--aug-scores)") from error
@@ -161,8 +166,6 @@ def _beside(dataset: str, source: Source) -> Scores:
         return read_scores(path / REPORT / SCORES)
     if path.exists() or not source.revision:
         raise DataError(f"scores of {brief(dataset)} are looked for in no folder: name their file (--aug-scores)")
-    import io
-
     from ..hub.download.remote_files import RemoteFiles
 
     name = f"{source.name.partition(':')[0]}@{source.revision}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..data.base import Source
     from .extractor import Extractor
 
-PART = 1024  # images of a file of the cache
+PART = 256  # images of a file of the cache
 
 
 def pixels(source: Source, size: int, what: str) -> np.ndarray:

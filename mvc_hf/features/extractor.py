@@ -68,7 +68,11 @@ def open_timm(name: str, weights: str | None, size: int | None, device: torch.de
         near = difflib.get_close_matches(name.partition(".")[0].lower(), timm.list_models(), 3, 0.5)
         hint = f"did you mean {some(near)}?" if near else "timm.list_models() says which there are"
         raise ModelError(f"--features {brief(name)}: timm has no such model; {hint}")
-    config = timm.get_pretrained_cfg(name)
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        known = some(timm.list_pretrained(f"{name.partition('.')[0]}.*"))
+        raise ModelError(f"--features {brief(name)}: timm knows no such weights of it; there are {known}") from error
     if weights is None:
         file, known = _from_hub(name, config)
         full = f"{config.architecture}.{config.tag}" if config.tag else config.architecture

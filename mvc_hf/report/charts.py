@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup, escape
 
+from .page import shown
+
 WIDTH, HEIGHT, LEFT, BOTTOM = 640, 230, 8, 44
 
 
@@ -18,7 +20,7 @@ def histogram(series: Mapping[str, np.ndarray], label: str, *, bins: int = 40, m
         label: what the numbers are.
         mark: a number at which a dashed line stands.
     """
-    known = {name: values[np.isfinite(values)] for name, values in series.items()}
+    known = {shown(name): values[np.isfinite(values)] for name, values in series.items()}
     known = {name: values for name, values in known.items() if len(values)}
     if not known:
         return Markup("<p>Nothing to draw.</p>")
@@ -62,6 +64,7 @@ def confusion(counts: Sequence[Sequence[int]], names: Sequence[str], given: str,
     Args:
         given, found: what rows and columns are.
     """
+    names = [shown(name) for name in names]
     head = "".join(f'<th scope="col"><span title="{escape(n)}">{escape(n)}</span></th>' for n in names)
     lines = []
     for i, row in enumerate(counts):

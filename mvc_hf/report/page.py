@@ -25,9 +25,14 @@ def render(template: str, **values: Any) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["shown"] = lambda text: shortened(one_line(str(text)), 200)
+    environment.filters["shown"] = shown
     text = (resources.files(__package__) / template).read_text(encoding="utf-8")
     return environment.from_string(text).render(**values)
+
+
+def shown(text: object) -> str:
+    """A word from outside: on one line, with nothing in it that does not show, and not too long."""
+    return shortened(one_line(str(text)), 200)
 
 
 def picture(image: Image.Image, description: str) -> Markup:
@@ -39,8 +44,6 @@ def picture(image: Image.Image, description: str) -> Markup:
     image.save(data, "PNG" if small else "JPEG", **({"optimize": True} if small else {"quality": 85}))
     kind = "png" if small else "jpeg"
     text = base64.b64encode(data.getvalue()).decode("ascii")
-    told = escape(shortened(one_line(description), 200))
+    told = escape(shown(description))
     drawn = "pixels" if max(image.size) <= CELL // 2 else "smooth"
-    return Markup(
-        f'<img class="{drawn}" loading="lazy" alt="{told}" title="{told}" src="data:image/{kind};base64,{text}">'
-    )
+    return Markup(f'<img class="{drawn}" alt="{told}" title="{told}" src="data:image/{kind};base64,{text}">')

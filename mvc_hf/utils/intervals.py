@@ -56,6 +56,6 @@ def resampled(n: int, seed: int, count: int = RESAMPLES) -> np.ndarray:
 
 
 def ends(values: np.ndarray) -> tuple[float, float]:
-    """The 2.5th and the 97.5th percentile."""
-    low, high = np.percentile(values, (2.5, 97.5))
+    """The 2.5th and the 97.5th percentile of those that are numbers."""
+    low, high = np.percentile(values[np.isfinite(values)], (2.5, 97.5))
     return float(low), float(high)

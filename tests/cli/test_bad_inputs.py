@@ -41,6 +41,7 @@ def one_hub():
 @pytest.fixture(autouse=True)
 def nothing_is_spent(monkeypatch):
     """Where a model would begin to work, these cases end."""
+    import mvc_hf.assessment.assess
     import mvc_hf.generation.generate
     import mvc_hf.inspection.estimate
     import mvc_hf.inspection.preview
@@ -51,6 +52,7 @@ def nothing_is_spent(monkeypatch):
     def spend(*_, **__):
         raise Spent
 
+    monkeypatch.setattr(mvc_hf.assessment.assess, "_Run", spend)
     monkeypatch.setattr(mvc_hf.workflows.demo, "finetune", spend)
     monkeypatch.setattr(mvc_hf.training.trainer.Trainer, "train", spend)
     monkeypatch.setattr(mvc_hf.generation.generator.Generator, "rows", spend)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mvc_hf.config.assessing import AssessSettings
 from mvc_hf.config.fields import CAPTION, FINETUNE, GENERATE, flag
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.config.stages.comparing import CompareSettings, SweepSettings
@@ -51,6 +52,7 @@ FINE = {
     "finetune": "finetune <photos> -o out --base <base>",
     "generate": "generate <checkpoint> -o out --dataset <photos>",
     "preview": "preview <checkpoint> -o out.png --dataset <photos>",
+    "report": "report <synthetic> --real <photos> -o out",
     "push": "push <synthetic> ann/set",
     "train": "train <script> <splits> --model wrn_28_2 --num-classes 2 --aug-synthetic <synthetic>",
     "plan": "plan <recipe>",
@@ -85,13 +87,14 @@ READ = [
     "<splits>"),
     ("train", "--aug-synthetic"), ("train", "--resume"), ("train", "--config"), ("plan", "<recipe>"), ("run",
     "<recipe>"),
-    ("replay", "<synthetic>"), ("replay", "--model"), ("replay", "--dataset-source"), ("compare", "<comparing>"),
-    ("compare", "--test-dataset"), ("compare", "--script"), ("sweep", "<comparing>"), ("sweep", "--script"),
-    ("sweep", "--validation-dataset"),
+    ("replay", "<synthetic>"), ("replay", "--model"), ("replay", "--dataset-source"),
+    ("report", "<synthetic>"), ("report", "--real"), ("report", "--holdout"), ("report", "--feature-weights"),
+    ("train", "--aug-scores"), ("compare", "<comparing>"), ("compare", "--test-dataset"), ("compare", "--script"),
+    ("sweep", "<comparing>"), ("sweep", "--script"), ("sweep", "--validation-dataset"),
 ]  # fmt: skip
 WRITTEN = [
     ("caption", "-o"), ("finetune", "-o"), ("generate", "-o"), ("preview", "-o"), ("run", "-o"), ("demo", "-o"),
-    ("replay", "-o"), ("compare", "-o"), ("sweep", "-o"),
+    ("replay", "-o"), ("report", "-o"), ("compare", "-o"), ("sweep", "-o"),
 ]  # fmt: skip
 
 
@@ -104,6 +107,10 @@ def paths() -> Iterator[Case]:
                 line[-1] += ".parquet" if value in ("<none>", "<pipe>", "<empty>", "<file>") else ""
             if option == "--caption-model":
                 line += ["--captioner", "blip2"]
+            if option == "--feature-weights":
+                line += ["--features", "test_resnet"]
+            if option == "--aug-scores":
+                line += ["--aug-filter", "label_confidence > 0"]
             if (
                 value == ""
                 and option
@@ -118,6 +125,7 @@ def paths() -> Iterator[Case]:
                     "--test-dataset",
                     "--validation-dataset",
                     "--script",
+                    "--holdout",
                 )
                 and (command, option) != ("finetune", "--base")
             ):
@@ -153,6 +161,10 @@ def numbers() -> Iterator[Case]:
                 seen.add(setting.name)
                 for value in ("nan", "inf", "-1", DIGITS):
                     yield case("number", [*FINE[command].split(), f"{flag(setting.name)}={value}"])
+    for setting in dataclasses.fields(AssessSettings):
+        if str(setting.type).startswith("int"):
+            for value in ("nan", "inf", "-1", DIGITS):
+                yield case("number", [*FINE["report"].split(), f"{flag(setting.name)}={value}"])
     for line in ("preview <checkpoint> --rows {}", "replay <synthetic> {}", "replay <synthetic> 0 --tolerance {}",
                  "train <script> <splits> --aug-synthetic <synthetic> --aug-prob {}",
                  "train <script> <splits> --aug-synthetic <synthetic> --aug-ratio {}",
@@ -180,6 +192,14 @@ WORDS = {
         "--window": ["x", "1", "2,1", "nan,1", "1,1", "a,b", "auto,auto", f"0,{DIGITS}"],
         "--resolution": ["7", "17", "0"], "--label-column": ["none"], "--caption-prompt": ["\0"],
         "--adam-beta1": ["1"], "--holdout-fraction": ["0.9"],
+    },
+    "report": {
+        "--features": ["none", "", "../x", "hf-hub:org/x", "local-dir:<checkpoint>", "resnet18.none", "resnet81", LONG,
+        "\u202e", "tf_efficientnet_lite0.in1k"],
+        "--feature-weights": ["<base>/unet/diffusion_pytorch_model.safetensors"], "--feature-size": ["7", "2000"],
+        "--split": ["none", "train[", "test"], "--real-split": ["none", "test", ""], "--image-column": ["none"],
+        "--label-column": ["none"], "--fit": ["none"], "--window": ["x", "2,1"], "--folds": ["1", "21"],
+        "--neighbours": ["1"], "--block-size": ["15", "65537"], "--batch-size": ["0"], "--holdout": ["<sets>/loose"],
     },
     "preview": {
         "--classes": ["nobody", "0", "apple,nobody", ",", ""],
@@ -216,7 +236,7 @@ def words() -> Iterator[Case]:
         for option, values in options.items():
             for value in values:
                 yield case("word", with_value(command, option, value))
-    for command, option in (("caption", "<photos>"), ("train", "--aug-synthetic")):
+    for command, option in (("caption", "<photos>"), ("train", "--aug-synthetic"), ("report", "--real")):
         for value in DATA:
             yield case("name of a data set", with_value(command, option, value))
     for command, option in (("finetune", "--base"), ("generate", "<checkpoint>"), ("replay", "--model")):
@@ -359,6 +379,10 @@ def data_sets() -> Iterator[Case]:
         yield case("data set", with_value("sweep", "--validation-dataset", f"<sets>/{name}"))
     for name in ("loose", "dangling", "broken", "saved", "odd-names", "uint64.parquet"):
         yield case("data set", with_value("generate", "--dataset", f"<sets>/{name}"))
+    for name in SETS:
+        if name not in ("uint64.parquet", "pathed.parquet"):
+            yield case("data set", with_value("report", "<synthetic>", f"<sets>/{name}"))
+            yield case("data set", with_value("report", "--real", f"<sets>/{name}"))
     yield case("data set", with_value("finetune", "<photos>", "<sets>/broken"))
     yield case("data set", "replay <sets>/imageless.parquet 0")
     yield case("data set", "replay <photos> 0")
@@ -377,6 +401,9 @@ def outputs() -> Iterator[Case]:
     yield case("output", with_value("generate", "-o", "<checkpoint>"))
     yield case("output", with_value("finetune", "-o", "<checkpoint>"))
     yield case("output", with_value("finetune", "-o", "<base>"))
+    yield case("output", with_value("report", "-o", "<photos>/report"))
+    yield case("output", with_value("report", "-o", "<photos>"))
+    yield case("output", with_value("report", "-o", "<synthetic>"))
     yield case("output", with_value("demo", "-o", "<photos>"))
     yield case("output", with_value("demo", "-o", "<checkpoint>"))
     yield case("output", with_value("generate", "-o", "<synthetic>"))  # of another recipe
@@ -455,7 +482,10 @@ def train() -> Iterator[Case]:
         f"--aug-phase2-epochs {DIGITS}", "--aug-phase2-lr-scale inf", "--aug-phase2-lr-scale 0", "--aug-rsp-from none",
         "--aug-label-match none", "--aug-synthetic", "--aug-synthetic <none>",
         "--aug-synthetic <synthetic> <none>", "--epochs 1",
-        "--batch-size 1000", "--nonsense", "--aug-policy none", "--aug-policy cifar10 --aa v0",
+        "--batch-size 1000", "--nonsense", "--aug-filter x", "--aug-filter label_confidence>0.2", "--aug-weights 1",
+        "--aug-filter label_confidence>", "--aug-weights __import__('os')", "--aug-scores <file>", "--aug-scores",
+        "--aug-filter 1>0 --aug-scores <file> <file>", f"--aug-filter {'(' * 900}", "--aug-weights \u202e",
+        "--aug-policy none", "--aug-policy cifar10 --aa v0",
     ):  # fmt: skip
         yield case("train", f"{FINE['train']} {flags}".replace("''", ""))
     for name in ("train.txt", "other.py", "broken.py", "binary.py", "nested.py", "folder.py", "none.py"):
@@ -468,7 +498,7 @@ def train() -> Iterator[Case]:
 
 USAGE = [
     "dance", "--nonsense", "caption", "finetune", "generate", "preview", "push", "train", "plan", "run", "replay",
-    "replay x", "replay x y",
+    "replay x", "replay x y", "report", "report x", "report x y --real z",
     "caption x", "finetune x", "generate x", "demo x", "caption x -o y --nonsense 5", "push a b c", "replay x -1",
     "finetune x -o",
     "generate x -o y --balance", "generate x -o y --total 5 --per-image 5", "finetune x -o y", "preview x --rows 0",
