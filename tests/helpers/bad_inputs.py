@@ -408,7 +408,8 @@ USAGE = [
     "caption x", "finetune x", "generate x", "demo x", "caption x -o y --nonsense 5", "push a b c", "replay x -1",
     "finetune x -o",
     "generate x -o y --balance", "generate x -o y --total 5 --per-image 5",
-    "generate x -o y --guidance-start 0.5 --guidance-stop 0.5", "preview x --guidance-start 1", "finetune x -o y", "preview x --rows 0",
+    "generate x -o y --guidance-start 0.5 --guidance-stop 0.5", "preview x --guidance-start 1",
+    "finetune x -o y", "preview x --rows 0",
     "generate x -o y --images-per-class 0", "finetune x -o y --use-ema maybe", "plan x y", "\u202e", "demo --output",
 ]  # fmt: skip
 
