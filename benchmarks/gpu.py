@@ -4,8 +4,8 @@
 
 Fine-tuning: our own `Trainer.train`, from banks, with noise, mixing, average and log, against diffusers'
 examples/instruct_pix2pix/train_instruct_pix2pix.py, run unchanged on pictures in memory (see peer_trainer.py), with
-eight loader processes and with none, its default; and against the bare step: U-Net forward, backward, clipping
-and fused AdamW on tensors that lie ready. Generating: our `finished_rows`, to PNG, with Eq. 6 in two passes, against
+eight loader processes and with none, its default; and against the bare step: U-Net forward, backward, clipping and
+fused AdamW on tensors that lie ready. Generating: our `finished_rows`, to PNG, with Eq. 6 in two passes, against
 StableDiffusionInstructPix2PixPipeline, which takes three, to PNG, too. What is not reached within --budget-seconds is
 left out, and said. Times are those of several windows, each between two waits for the device.
 """
@@ -30,23 +30,19 @@ from typing import Any
 import models
 import numpy as np
 import peer_trainer
+import sides
 import torch
 from accelerate.state import AcceleratorState
 
-from mvc_hf.artifacts.checkpoint import CheckpointMetadata
 from mvc_hf.artifacts.schema import png
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.diffusion.model import precision
-from mvc_hf.diffusion.sampling import make_scheduler
 from mvc_hf.diffusion.unet import widen_unet
 from mvc_hf.generation.finishing import finished_rows
 from mvc_hf.generation.generator import Generator
-from mvc_hf.methods.base import Components
-from mvc_hf.methods.mvc import Mvc, MvcConfig
 from mvc_hf.training.finetune import accelerator_of
 from mvc_hf.training.lr_schedule import TrainingSchedule
 from mvc_hf.training.trainer import Trainer
-
 
 BATCHES = 3  # of ours in a row: the PNGs of one are made while the next is sampled
 
@@ -253,29 +249,14 @@ def profiled(bench: Bench, side: int, batch: int) -> dict[str, Any]:
 
 def opened(bench: Bench, side: int, batch: int) -> tuple[Generator, Any]:
     """Our generator and diffusers' pipeline, with the same networks in the precision of the run."""
-    from diffusers import StableDiffusionInstructPix2PixPipeline
-
     args = bench.args
-    dtype = precision(args.mixed_precision)
-    model = models.random_model(args.shape, bench.device, in_channels=8).to(bench.device, dtype)
+    model = models.random_model(args.shape, bench.device, in_channels=8)
+    model.to(bench.device, precision(args.mixed_precision))
     recipe = Recipe(
         dataset="none", num_inference_steps=args.inference_steps, batch_size=batch, guidance_scale=7.5,
         mixed_precision=args.mixed_precision, images_per_class=1,
     )  # fmt: skip
-    scheduler = make_scheduler(recipe.scheduler, model.scheduler.config, recipe.num_inference_steps)
-    text, images = models.random_banks(model.width, side // 8)
-    components = Components(0, model, text, images, (4, side // 8, side // 8), scheduler, recipe.num_inference_steps)
-    nothing = {"name": "", "revision": None, "fingerprint": ""}
-    notes = CheckpointMetadata("", {}, models.NAMES, nothing, nothing, side, None, False, {}, {})
-    method = Mvc(MvcConfig(2, 8), components)
-    generator = Generator(recipe, notes, model, method, scheduler, (side, side))
-    pipeline = StableDiffusionInstructPix2PixPipeline(
-        vae=model.vae, text_encoder=model.text_encoder, tokenizer=model.tokenizer, unet=model.unet,
-        scheduler=make_scheduler(recipe.scheduler, model.scheduler.config), safety_checker=None,
-        feature_extractor=None, requires_safety_checker=False,
-    )  # fmt: skip
-    pipeline.set_progress_bar_config(disable=True)
-    return generator, pipeline
+    return sides.generator_of(model, recipe, side), sides.pipeline_of(model, recipe)
 
 
 def generating(bench: Bench, side: int, batch: int, compiled: bool = False) -> Iterator[tuple[str, float]]:
