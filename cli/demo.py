@@ -41,6 +41,7 @@ The embedded base is tiny: it shows the way, not what Stable Diffusion's images 
 {output / "results.json"}        settings, losses, times and the table
 
 Next:
+  mvc-hf report {output / "synthetic"} --real {assets / "real.parquet"} --holdout {assets / "test.parquet"}
   mvc-hf generate {output / "checkpoint"} -o more --dataset {assets / "real.parquet"} --seed 1 --guidance-scale 1
   mvc-hf finetune {assets / "real.parquet"} -o mine --base {assets / "base"} --captions column:{CAPTION_COLUMN}
   mvc-hf finetune YOUR_FOLDER -o checkpoint --base stable-diffusion-v1-5/stable-diffusion-v1-5

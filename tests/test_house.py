@@ -25,13 +25,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": set(),
     "mixing": set(),
     "data": {"config", "hub"},
-    "augment": {"data"},
+    "features": {"data", "config", "hub"},
+    "augment": {"data", "hub"},
+    "assessment": {"features", "augment", "data", "config", "report"},
+    "comparison": {"data", "config"},
     "captions": {"data", "config", "hub"},
     "diffusion": {"captions", "data", "mixing", "hub", "config"},
     "artifacts": {"captions", "data", "config", "hub"},
     "methods": {"diffusion", "mixing", "config"},
     "training": {"diffusion", "artifacts", "captions", "data", "mixing", "hub", "config"},
-    "publish": {"methods", "artifacts", "captions", "data", "hub", "report"},
+    "publish": {"methods", "artifacts", "augment", "captions", "config", "data", "hub", "report"},
     "generation": {"methods", "publish", "artifacts", "captions", "diffusion", "data", "hub", "config"},
 }
 MAY_IMPORT["inspection"] = {"generation", "training", "publish", *MAY_IMPORT["generation"], *MAY_IMPORT["training"]}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .fields import ALL, BOTH, check_known, setting
+from .fields import ALL, BOTH, UNLESS_DEFAULT, check_known, setting
 from .files import read_settings
 from .stages.captions import CaptionModelSettings, CaptionSettings
 from .stages.data import DataSettings, ViewSettings
@@ -73,7 +73,12 @@ class Recipe(
 
     def identity(self, *stages: str) -> dict[str, Any]:
         """The settings that decide what comes out, without those that only say how it is computed."""
-        return {f.name: getattr(self, f.name) for f in self._fields(*stages) if f.metadata["identity"]}
+        values = {f.name: (f, getattr(self, f.name)) for f in self._fields(*stages) if f.metadata["identity"]}
+        return {
+            name: value
+            for name, (f, value) in values.items()
+            if f.metadata["identity"] != UNLESS_DEFAULT or value != f.default
+        }
 
     def _fields(self, *stages: str) -> list[dataclasses.Field[Any]]:
         fields = dataclasses.fields(self)

@@ -103,6 +103,15 @@ def pictures(found: Finished) -> dict[str, Path]:
     return {name: own_file(found.folder, name) for name in PICTURES if (found.folder / name).exists()}
 
 
+def reported(found: Finished) -> dict[str, Path | bytes]:
+    """What `mvc-hf report` found of a data set, as far as it is published."""
+    from .quality import quality_of
+
+    manifest = read_manifest(found.folder) if found.kind == DATASET else None
+    quality = quality_of(found.folder, manifest) if manifest else None
+    return quality.files() if quality else {}
+
+
 def own_file(folder: Path, name: str) -> Path:
     """A file of a folder, where it is one, and lies there and nowhere else.
 

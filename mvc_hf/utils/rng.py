@@ -51,6 +51,9 @@ class Stream(IntEnum):
     CAPTION = 12
     SUBSET = 13
     CAPTION_LIMIT = 14
+    FOLD = 15
+    WEIGHT = 16
+    VALIDATION = 17
 
 
 def words(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from collections import Counter
+
+import numpy as np
 import pytest
 import yaml
 from hooked import (
@@ -117,3 +121,45 @@ def test_errors_on_the_module_command_line(capsys):
     shown = capsys.readouterr().err
     assert shown.startswith("Error: cannot read 'nowhere.py'") and shown.count("\n") == 1
     assert issubclass(HostError, MvcError)
+
+
+def with_scores(folder, place):
+    """A copy of a synthetic set with scores: the confidence of image j is j of 24."""
+    from mvc_hf.augment.scores import split_digest, write_scores
+    from mvc_hf.data.loading import open_dataset
+
+    made = shutil.copytree(folder, place)
+    source = open_dataset(str(made))
+    (made / "report").mkdir()
+    columns = {"row": np.arange(len(source)), "label_confidence": np.arange(len(source)) / 24}
+    write_scores(made / "report" / "scores.parquet", columns, {"split": split_digest(source)})
+    return made
+
+
+def test_a_filter_and_weights(real, synthetic, tmp_path):
+    made = with_scores(synthetic, tmp_path / "made")
+    flags = ["--aug-synthetic", made, "--aug-schedule", "synthetic", "--aug-epoch", 12, "--epochs", 1]
+    lines = run(real, tmp_path / "filtered", *flags, "--aug-filter", "label_confidence >= 0.5")
+    assert sorted(lines[0]["seen"]) == list(range(112, 124))
+    heavy = run(real, tmp_path / "weighed", *flags, "--aug-weights", "(label_confidence < 0.08) + 0")
+    assert Counter(heavy[0]["seen"]) == {100: 6, 101: 6}
+    scores = shutil.move(made / "report" / "scores.parquet", tmp_path / "s.parquet")
+    lines = run(real, tmp_path / "named", *flags, "--aug-filter", "label_confidence >= 0.5", "--aug-scores", scores)
+    assert sorted(lines[0]["seen"]) == list(range(112, 124))
+
+
+def test_wrong_filters_are_refused_before_anything_is_trained(real, synthetic, tmp_path):
+    made = with_scores(synthetic, tmp_path / "made")
+    for text, match in (
+        ("confidence > 1", "which is no column; there are row, label_confidence"),
+        ("label_confidence > 2", "leaves none"),
+        ("label_confidence >", "cannot be read"),
+        ("__import__('os')", "holds"),
+    ):
+        with pytest.raises(RecipeError, match=match):
+            run(real, tmp_path / "out", "--aug-synthetic", made, "--aug-filter", text)
+    with pytest.raises(DataError, match="there are no scores at"):
+        run(real, tmp_path / "out", "--aug-synthetic", synthetic, "--aug-filter", "label_confidence > 0")
+    with pytest.raises(RecipeError, match="--aug-filter means nothing without --aug-synthetic"):
+        run(real, tmp_path / "out", "--aug-filter", "label_confidence > 0")
+    assert not (tmp_path / "out").exists()
