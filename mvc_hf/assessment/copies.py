@@ -126,7 +126,7 @@ def lowest(held: Nearest) -> float:
 def suspects(made: Nearest, held: Nearest) -> np.ndarray:
     """Rows that look like copies, the closest first: identical to a training image, or closer to one than real images
     ever are, and that one stands out from the next ones: at less than half their mean distance, and more so than with
-    99 of 100 real images. Of n synthetic and m alike real images, n / (m + 1) at most are expected to be among them."""
+    99 of 100 real images. Of n synthetic and m like real images, n / (m + 1) at most are expected among them."""
     standing_out = made.ratio < min(STANDS_OUT, float(np.percentile(held.ratio, 1)))
     found = (made.distance <= IDENTICAL) | ((made.distance < lowest(held)) & standing_out)
     rows = np.flatnonzero(found)
