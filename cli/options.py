@@ -31,25 +31,36 @@ def recipe_options(stage: str, *, without: tuple[str, ...] = ()) -> Callable:
     return decorate
 
 
-def settings_options(settings: type[Settings]) -> Callable:
-    """One option for each of some settings that are no part of a recipe."""
+def settings_options(settings: type[Settings], *, over_a_file: bool = False) -> Callable:
+    """One option for each of some settings that are no part of a `Recipe`. Limits are checked by their class.
+
+    Args:
+        over_a_file: they are those of a section of a recipe: what is given goes over it, and help says the defaults.
+    """
     kinds = typing.get_type_hints(settings)
 
     def decorate(function: Callable) -> Callable:
         for field in reversed(dataclasses.fields(settings)):
-            function = _option(field, kinds[field.name])(function)
+            function = _option(field, kinds[field.name], over_a_file)(function)
         return function
 
     return decorate
 
 
-def _option(field: dataclasses.Field, kind: Any) -> Callable:
+def given(settings: dict[str, Any]) -> dict[str, Any]:
+    """Of the values of options over a file those that stand on the command line."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _option(field: dataclasses.Field, kind: Any, over_a_file: bool = False) -> Callable:
     kind = next((k for k in typing.get_args(kind) if k is not type(None)), kind)
     common = {
         "default": field.default,
         "help": field.metadata["help"],
         "show_default": field.default not in (None, ""),
     }
+    if over_a_file:
+        common |= {"default": None, "show_default": str(field.default) if common["show_default"] else False}
     if kind is bool:
         return click.option(f"{flag(field.name)}/--no-{flag(field.name)[2:]}", **common)
     choices, alias = field.metadata["choices"], field.metadata["alias"]

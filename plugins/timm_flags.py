@@ -12,6 +12,8 @@ from ..config.fields import flag
 from ..errors import RecipeError
 
 LABEL_MATCHES = ("name", "index")
+POLICIES = ("cifar10", "imagenet", "svhn")
+ALONE = "aug_policy"  # the one that means something without synthetic images, too
 
 FLAGS: dict[str, dict[str, Any]] = {
     "--aug-synthetic": {
@@ -79,6 +81,11 @@ FLAGS: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "read what links in a folder of synthetic images lead to outside of it, too",
     },
+    "--aug-policy": {
+        "choices": POLICIES,
+        "help": "AutoAugment with the policy that torchvision has for this data set; timm's --aa has none for CIFAR "
+        "(with or without synthetic images; default: none)",
+    },
 }
 
 
@@ -87,6 +94,15 @@ def add_flags(parser: argparse.ArgumentParser) -> dict[str, Any]:
     group = parser.add_argument_group("Synthetic images (mvc_hf)")
     actions = [group.add_argument(name, **declaration) for name, declaration in FLAGS.items()]
     return {action.dest: action.default for action in actions}
+
+
+def check_policy(args: Any) -> None:
+    """Raises RecipeError: a policy that torchvision lacks, or one of timm's beside it."""
+    policy = getattr(args, ALONE)
+    if policy is not None and policy not in POLICIES:
+        raise RecipeError(f"--aug-policy must be one of {', '.join(POLICIES)}, got {policy!r}")
+    if policy and getattr(args, "aa", None):
+        raise RecipeError(f"--aa {args.aa} and --aug-policy {policy} are two policies: give one of them")
 
 
 def check_settings(args: Any) -> None:

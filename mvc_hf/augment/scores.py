@@ -170,7 +170,7 @@ def _beside(dataset: str, source: Source) -> Scores:
         return read_scores(path / REPORT / SCORES)
     if path.exists() or not source.revision:
         raise DataError(f"scores of {brief(dataset)} are looked for in no folder: name their file (--aug-scores)")
-    from ..hub.remote_files import RemoteFiles
+    from ..hub.download.remote_files import RemoteFiles
 
     name = f"{source.name.partition(':')[0]}@{source.revision}"
     try:

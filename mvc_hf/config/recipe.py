@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .captions import CaptionModelSettings, CaptionSettings
-from .data import DataSettings, ViewSettings
-from .fields import ALL, BOTH, check_known, setting
+from .fields import ALL, BOTH, UNLESS_DEFAULT, check_known, setting
 from .files import read_settings
-from .finetuning import FinetuneSettings
-from .generating import GenerateSettings
-from .mixing import MixingSettings
+from .stages.captions import CaptionModelSettings, CaptionSettings
+from .stages.data import DataSettings, ViewSettings
+from .stages.finetuning import FinetuneSettings
+from .stages.generating import GenerateSettings
+from .stages.mixing import MixingSettings
 
 
 # The last base comes first: dataclasses collect fields from the far end.
@@ -73,7 +73,12 @@ class Recipe(
 
     def identity(self, *stages: str) -> dict[str, Any]:
         """The settings that decide what comes out, without those that only say how it is computed."""
-        return {f.name: getattr(self, f.name) for f in self._fields(*stages) if f.metadata["identity"]}
+        values = {f.name: (f, getattr(self, f.name)) for f in self._fields(*stages) if f.metadata["identity"]}
+        return {
+            name: value
+            for name, (f, value) in values.items()
+            if f.metadata["identity"] != UNLESS_DEFAULT or value != f.default
+        }
 
     def _fields(self, *stages: str) -> list[dataclasses.Field[Any]]:
         fields = dataclasses.fields(self)

@@ -103,7 +103,7 @@ def open_timm(name: str, weights: str | None, size: int | None, device: torch.de
 
 def _from_hub(name: str, config: Any) -> tuple[Path, str]:
     """The file with the weights, and the commit that it is of."""
-    from ..hub.download import from_cache, pull
+    from ..hub.download.models import from_cache, pull
 
     hub_id = getattr(config, "hf_hub_id", None)
     if not hub_id:

@@ -35,7 +35,7 @@ class Generator:
     """
 
     recipe: Recipe
-    notes: CheckpointMetadata
+    metadata: CheckpointMetadata
     model: StableDiffusion
     method: Method
     scheduler: Any
@@ -45,12 +45,18 @@ class Generator:
     made_from: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
-    def rows(self, labels: np.ndarray, index: np.ndarray) -> list[dict[str, Any]]:
-        """Rows of the data set, one for each address."""
-        images, inputs = self.images(labels, index)
+    def rows(
+        self, labels: np.ndarray, index: np.ndarray, run: Callable[..., Any] = lambda work, *given: work(*given)
+    ) -> list[dict[str, Any]]:
+        """Rows of the data set, one for each address.
+
+        Args:
+            run: calls what makes the value of `image`, at once or later: an executor's `submit` leaves futures there.
+        """
+        inputs = self.method.inputs(labels, index)
         rows = [
             {
-                "image": png(image),
+                "image": run(self._file, array),
                 "label": int(inputs.labels[i]),
                 "prompt": inputs.provenance["prompt"][i],
                 "method": self.method.name,
@@ -59,7 +65,7 @@ class Generator:
                 "condition": inputs.provenance["condition"][i],
                 "mix": inputs.provenance["mix"][i],
             }
-            for i, image in enumerate(images)
+            for i, array in enumerate(self.pixels(inputs, labels, index))
         ]
         if self.groups:
             for row in rows:
@@ -73,8 +79,23 @@ class Generator:
 
     def images_of(self, inputs: SamplingInputs, labels: np.ndarray, index: np.ndarray) -> list[Image.Image]:
         """The images of some inputs, as the source's are in size and channels."""
-        pixels = self.model.decode_latents(self.latents(inputs, labels, index)).numpy()
-        return [self.finished(Image.fromarray(array)) for array in pixels]
+        return [self.finished(Image.fromarray(array)) for array in self.pixels(inputs, labels, index)]
+
+    def pixels(self, inputs: SamplingInputs, labels: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """The squares that the model makes of some inputs: uint8 RGB, (B, H, W, 3)."""
+        return self.decoded(self.latents(inputs, labels, index))
+
+    def decoded(self, latents: torch.Tensor) -> np.ndarray:
+        """The squares of some scaled latents, decoded a few at a time where the recipe says so."""
+        parts = latents.split(self.recipe.decode_batch_size or len(latents))
+        return np.concatenate([self.model.decode_latents(part).numpy() for part in parts])
+
+    @property
+    def guidance(self) -> Guidance:
+        recipe = self.recipe
+        return Guidance(
+            recipe.guidance_scale, recipe.image_guidance_scale, recipe.guidance_start, recipe.guidance_stop
+        )
 
     def latents(
         self,
@@ -92,16 +113,19 @@ class Generator:
             inputs.prompt_embeds.to(device),
             inputs.null_embeds.to(device),
             None if inputs.image_latents is None else inputs.image_latents.to(device),
-            Guidance(self.recipe.guidance_scale, self.recipe.image_guidance_scale),
+            self.guidance,
             num_inference_steps=self.recipe.num_inference_steps,
             start_step=inputs.start_step,
             generators=_generators(self.recipe.seed, labels, index, device),
             on_step=on_step,
         )
 
+    def _file(self, square: np.ndarray) -> dict[str, Any]:
+        return png(self.finished(Image.fromarray(square)))
+
     def finished(self, image: Image.Image) -> Image.Image:
         """A square of the model's as the source's images are: in shape, size and channels."""
-        fit = fit_of(self.recipe, self.notes)
+        fit = fit_of(self.recipe, self.metadata)
         if fit != "crop":
             image = unsquare(image, self.size, fit)
         image = image.resize(self.size, Image.Resampling.LANCZOS) if image.size != self.size else image
@@ -109,7 +133,7 @@ class Generator:
 
     def coloured(self, image: Image.Image) -> Image.Image:
         """Grey where all images of the source are. The untouched base knows nothing of them."""
-        return image.convert("L") if self.notes.grey and self.method.needs_checkpoint else image
+        return image.convert("L") if self.metadata.grey and self.method.needs_checkpoint else image
 
 
 def _generators(seed: int, labels: np.ndarray, index: np.ndarray, device: torch.device) -> list[torch.Generator]:

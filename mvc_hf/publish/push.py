@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from ..errors import OutputError
 from ..hub.access import check_push
 from ..hub.ids import DATASET, word
-from ..hub.refs import branch_of, checked_name
-from ..hub.upload import Published, Upload, open_upload
-from ..hub.upload_file import File
+from ..hub.upload.file import File
+from ..hub.upload.refs import branch_of, checked_name
+from ..hub.upload.uploader import Published, Upload, open_upload
 from .contents import README, Finished, finished, own_file, pictures, reported
 
 if TYPE_CHECKING:

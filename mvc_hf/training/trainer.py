@@ -21,9 +21,9 @@ from .dataset import TrainingSet, prefetched, sample_numbers
 from .divergence import LossCheck, diverged
 from .holdout import HoldoutMonitor, probe_loss
 from .lr_schedule import TrainingSchedule
-from .metrics import TrainingLog
 from .objective import Batch, denoising_loss
-from .state import TrainingState
+from .output.log import TrainingLog
+from .output.state import TrainingState
 
 
 class Trainer:
@@ -52,12 +52,14 @@ class Trainer:
         unet = widen_unet(base.unet).requires_grad_(True).train().to(accelerator.device)
         if recipe.gradient_checkpointing:
             unet.enable_gradient_checkpointing()
-        self.ema = EMAModel(unet.parameters(), decay=recipe.ema_decay) if recipe.use_ema else None
+        at_once = accelerator.device.type != "cpu"  # a launch for hundreds of weights, where launches are what counts
+        self.ema = EMAModel(unet.parameters(), decay=recipe.ema_decay, foreach=at_once) if recipe.use_ema else None
         optimizer = torch.optim.AdamW(
             unet.parameters(), lr=recipe.learning_rate, betas=(recipe.adam_beta1, recipe.adam_beta2),
             weight_decay=recipe.adam_weight_decay, eps=recipe.adam_epsilon, fused=True,
         )  # fmt: skip
         self.unet, self.optimizer = accelerator.prepare(unet, optimizer)
+        self.parameters = list(self.unet.parameters())  # to look for them in each step takes a hundredth of it
         trained = accelerator.unwrap_model(self.unet)
         self.state = TrainingState(trained, self.ema, self.optimizer.optimizer, accelerator.scaler)
         self.checkpoints, self.made_from = out / "checkpoints", made_from
@@ -146,13 +148,13 @@ class Trainer:
                 self.accelerator.backward(loss)
                 total += loss.detach() / self.recipe.gradient_accumulation_steps
                 if self.accelerator.sync_gradients:
-                    norm = self.accelerator.clip_grad_norm_(self.unet.parameters(), self.recipe.max_grad_norm)
+                    norm = self.accelerator.clip_grad_norm_(self.parameters, self.recipe.max_grad_norm)
                     if norm is not None:  # DeepSpeed keeps it to itself
                         total += 0 * norm  # nothing, or NaN: one number tells of both
                 self.optimizer.step()
                 self.optimizer.zero_grad()
         if self.ema is not None:
-            self.ema.step(self.unet.parameters())
+            self.ema.step(self.parameters)
         return total
 
     def _loss(self, batch: Batch) -> torch.Tensor:

@@ -45,6 +45,7 @@ def nothing_is_spent(monkeypatch):
     import mvc_hf.generation.generate
     import mvc_hf.inspection.estimate
     import mvc_hf.inspection.preview
+    import mvc_hf.plugins.classifiers.runs
     import mvc_hf.training.finetune
     import mvc_hf.workflows.demo
 
@@ -57,6 +58,7 @@ def nothing_is_spent(monkeypatch):
     monkeypatch.setattr(mvc_hf.generation.generator.Generator, "rows", spend)
     monkeypatch.setattr(mvc_hf.inspection.estimate, "_measure", spend)
     monkeypatch.setattr(mvc_hf.inspection.preview, "_images", spend)
+    monkeypatch.setattr(mvc_hf.plugins.classifiers.runs, "side_by_side", spend)
 
 
 @pytest.fixture(autouse=True)

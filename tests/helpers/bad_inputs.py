@@ -15,6 +15,7 @@ from typing import Any
 from mvc_hf.config.assessing import AssessSettings
 from mvc_hf.config.fields import CAPTION, FINETUNE, GENERATE, flag
 from mvc_hf.config.recipe import Recipe
+from mvc_hf.config.stages.comparing import CompareSettings, SweepSettings
 
 DIGITS = "9" * 400
 LONG = "x" * 5000
@@ -58,6 +59,8 @@ FINE = {
     "run": "run <recipe> -o out",
     "replay": "replay <synthetic> 0 --model <checkpoint> --dataset-source <photos>",
     "demo": "demo -o out",
+    "compare": "compare <comparing> -o out --synthetic mvc=<synthetic>",
+    "sweep": "sweep <comparing> -o out",
 }
 
 
@@ -86,11 +89,12 @@ READ = [
     "<recipe>"),
     ("replay", "<synthetic>"), ("replay", "--model"), ("replay", "--dataset-source"),
     ("report", "<synthetic>"), ("report", "--real"), ("report", "--holdout"), ("report", "--feature-weights"),
-    ("train", "--aug-scores"),
+    ("train", "--aug-scores"), ("compare", "<comparing>"), ("compare", "--test-dataset"), ("compare", "--script"),
+    ("sweep", "<comparing>"), ("sweep", "--script"), ("sweep", "--validation-dataset"),
 ]  # fmt: skip
 WRITTEN = [
     ("caption", "-o"), ("finetune", "-o"), ("generate", "-o"), ("preview", "-o"), ("run", "-o"), ("demo", "-o"),
-    ("replay", "-o"), ("report", "-o"),
+    ("replay", "-o"), ("report", "-o"), ("compare", "-o"), ("sweep", "-o"),
 ]  # fmt: skip
 
 
@@ -118,6 +122,9 @@ def paths() -> Iterator[Case]:
                     "--model",
                     "--dataset",
                     "--dataset-source",
+                    "--test-dataset",
+                    "--validation-dataset",
+                    "--script",
                     "--holdout",
                 )
                 and (command, option) != ("finetune", "--base")
@@ -148,6 +155,12 @@ def numbers() -> Iterator[Case]:
             seen.add(setting.name)
             for value in ("nan", "inf", "-1", DIGITS):
                 yield case("number", [*FINE[command].split(), f"{name}={value}"])
+    for command, settings in (("compare", CompareSettings), ("sweep", SweepSettings)):
+        for setting in dataclasses.fields(settings):
+            if setting.name not in seen and str(setting.type).split(" |")[0] in ("int", "float"):
+                seen.add(setting.name)
+                for value in ("nan", "inf", "-1", DIGITS):
+                    yield case("number", [*FINE[command].split(), f"{flag(setting.name)}={value}"])
     for setting in dataclasses.fields(AssessSettings):
         if str(setting.type).startswith("int"):
             for value in ("nan", "inf", "-1", DIGITS):
@@ -193,6 +206,22 @@ WORDS = {
         "--settings": ["x", "1", "1,2,3", "-1,0", f"{DIGITS},1", "", "1,1 2,2 3,3 4,4 5,5 6,6 7,7 8,8 9,9"],
         "--rows": ["51"], "-o": ["out", "out.parquet", "none/out.png", "."],
     },
+    "compare": {
+        "--classifier": ["resnet81", "a/b", ""], "--classifier-kwargs": ["depth", "=1", "depth=11 width=0", "none=1"],
+        "--augmentations": ["none,none", "wild", ",", "augmix-m3"], "--schedules": ["none", "", "rsp,rsp"],
+        "--lr": ["fast", "0", "nan", "1,1", "-1", DIGITS], "--phase2-epochs": ["3"], "--batch-size": ["5"],
+        "--test-split": ["none", "train", ""], "--script-flags": ["--opt sgd"], "--methods": [",", "mvc,mvc"],
+        "--synthetic": ["mvc", "=x", "x=", "{b}=x", "\u202e=x", "mvc=x", "a=<none>", "a=<sets>/rowless.parquet",
+        "a=<sets>/loose"],
+        "--input-size": ["3"], "--workers": ["0"],
+    },
+    "sweep": {
+        "--coarse": ["x", "1.5", "1025", "1,1", "-1", ",".join(map(str, range(1001)))],
+        "--fine": ["5000"], "--guidance-scale": ["nan", "-1"], "--num-inference-steps": ["0", "0.5"],
+        "--aug-ratio": ["0", "nan"], "--schedule": ["none"], "--augmentation": ["wild"], "--shown": ["0"],
+        "--lr": ["0.1,0.2"],
+        "--validation-fraction": ["0"],
+    },
 }  # fmt: skip
 DATA = [
     "a/b/c", "a b/c", "../x", "org/", "/x", "org/name@", "@", "org/name:config@x:y", "http://x", "torchvision:",
@@ -233,7 +262,8 @@ TEXTS = {
         "dataset: !!python/object/apply:os.system [ls]", "dataset: !!timestamp x", "seed: 2024-13-45", "? [a]\n: 1",
         "a: 1\n---\nb: 2", "dataset: *x", "private: 1", "private: true", "hub_model_id: 5", "push_to_hub: maybe",
         "output: 5",
-        "total: 5\nper_image: 5", "balance: true", "scheduler: none", "method: none", 
+        "total: 5\nper_image: 5", "balance: true", "guidance_start: 0.9\nguidance_stop: 0.1", "scheduler: none",
+        "method: none",
         "dataset: <none>", "dataset: <pipe>", "base: <empty>", "model: <empty>", "model: org/none",
         "model: ''\nbase: ''",
     ],
@@ -256,6 +286,29 @@ def recipes() -> Iterator[Case]:
     for name in ("large.yaml", "binary.yaml", "loop.yaml"):
         for command in ("plan", "run"):
             yield case("recipe", [command, f"<recipes>/{name}"])
+
+
+SECTION_TEXTS = [
+    "compare: 5", "compare: {sedes: 1}", "compare: {seeds: many}", "compare: {lr: [[1]]}", "compare: {lr: {a: 1}}",
+    "compare: {schedules: []}", "compare: {model: a, classifier: b}", "compare: {synthetic: 5}",
+    "compare: {synthetic: {a: 5}}", "compare: {synthetic: {'a/b': x}}", 'compare: {synthetic: {a: "x\\0"}}',
+    'compare: {classifier: "\\ud800"}', "compare: {seeds: 1, seeds: 2}", "compare: {synthetic: {mvc: <none>}}",
+    "compar: {seeds: 1}", "sweep: [1]",
+]  # fmt: skip
+
+
+def sections() -> Iterator[Case]:
+    for number, _ in enumerate(SECTION_TEXTS):
+        yield case("section", ["compare", f"<recipes>/section-{number}.yaml"])
+    for name in ("0/r.yaml", "6/r.yaml", "0/r.json", "large.yaml", "binary.yaml"):
+        for command in ("compare", "sweep"):
+            yield case("section", [command, f"<recipes>/{name}"])
+    for command in ("compare", "sweep"):
+        yield case("section", FINE[command], environment={"WORLD_SIZE": "2"})
+    yield case("section", "compare <comparing> -o <trial>/out --synthetic mvc=<synthetic>")
+    yield case("section", "compare <comparing> -o out --synthetic mvc=<synthetic> --test-dataset <trial>/train")
+    for command in ("compare", "sweep"):
+        yield case("section", [*FINE[command].split(), "--budget", "--classifier", "none"])
 
 
 # Models
@@ -321,6 +374,10 @@ def data_sets() -> Iterator[Case]:
             yield case("data set", with_value("caption", "<photos>", f"<sets>/{name}"))
         if name not in ("odd-names", "hollow"):
             yield case("data set", with_value("train", "--aug-synthetic", f"<sets>/{name}"))
+    for name in ("text", "garbage.parquet", "labelless.parquet", "saved", "odd-names", "photos.zip"):
+        yield case("data set", with_value("compare", "--test-dataset", f"<sets>/{name}"))
+        yield case("data set", [*FINE["compare"].split()[:4], "--synthetic", f"mvc=<sets>/{name}"])
+        yield case("data set", with_value("sweep", "--validation-dataset", f"<sets>/{name}"))
     for name in ("loose", "dangling", "broken", "saved", "odd-names", "uint64.parquet"):
         yield case("data set", with_value("generate", "--dataset", f"<sets>/{name}"))
     for name in SETS:
@@ -429,6 +486,7 @@ def train() -> Iterator[Case]:
         "--batch-size 1000", "--nonsense", "--aug-filter x", "--aug-filter label_confidence>0.2", "--aug-weights 1",
         "--aug-filter label_confidence>", "--aug-weights __import__('os')", "--aug-scores <file>", "--aug-scores",
         "--aug-filter 1>0 --aug-scores <file> <file>", f"--aug-filter {'(' * 900}", "--aug-weights \u202e",
+        "--aug-policy none", "--aug-policy cifar10 --aa v0",
     ):  # fmt: skip
         yield case("train", f"{FINE['train']} {flags}".replace("''", ""))
     for name in ("train.txt", "other.py", "broken.py", "binary.py", "nested.py", "folder.py", "none.py"):
@@ -444,7 +502,10 @@ USAGE = [
     "replay x", "replay x y", "report", "report x", "report x y --real z",
     "caption x", "finetune x", "generate x", "demo x", "caption x -o y --nonsense 5", "push a b c", "replay x -1",
     "finetune x -o",
-    "generate x -o y --balance", "generate x -o y --total 5 --per-image 5", "finetune x -o y", "preview x --rows 0",
+    "generate x -o y --balance", "generate x -o y --total 5 --per-image 5",
+    "generate x -o y --guidance-start 0.5 --guidance-stop 0.5", "preview x --guidance-start 1",
+    "finetune x -o y", "preview x --rows 0",
+    "compare", "sweep", "compare x y", "compare x --seeds many", "sweep x --coarse", "compare ./none", "sweep ./none",
     "generate x -o y --images-per-class 0", "finetune x -o y --use-ema maybe", "plan x y", "\u202e", "demo --output",
 ]  # fmt: skip
 
@@ -455,5 +516,5 @@ def usage() -> Iterator[Case]:
 
 
 def all_cases() -> list[Case]:
-    made = [paths, numbers, words, recipes, models, data_sets, outputs, hub, environment, train, usage]
+    made = [paths, numbers, words, recipes, sections, models, data_sets, outputs, hub, environment, train, usage]
     return list(dict.fromkeys(c for kind in made for c in kind()))

@@ -1,11 +1,11 @@
-"""The flags of synthetic images, whoever parses them. What they do in a run is in test_timm_train.py."""
+"""The flags of synthetic images, whoever parses them. What they do in a run is in test_timm_schedules.py."""
 
 import argparse
 
 import pytest
 
 from mvc_hf.errors import RecipeError
-from mvc_hf.plugins.timm_flags import FLAGS, add_flags, check_settings
+from mvc_hf.plugins.timm_flags import FLAGS, add_flags, check_policy, check_settings
 
 
 def settings(**given):
@@ -46,3 +46,12 @@ def test_values_out_of_range_are_named(given, says):
     with pytest.raises(RecipeError) as error:
         check_settings(settings(**given))
     assert says in str(error.value)
+
+
+def test_a_policy_is_one_of_torchvisions_and_the_only_one():
+    check_policy(settings(aug_policy="cifar10", aa=None))
+    check_policy(settings(aa="v0"))
+    with pytest.raises(RecipeError, match="must be one of cifar10, imagenet, svhn, got 'cifar'"):
+        check_policy(settings(aug_policy="cifar"))
+    with pytest.raises(RecipeError, match="--aa v0 and --aug-policy cifar10 are two policies"):
+        check_policy(settings(aug_policy="cifar10", aa="v0"))
