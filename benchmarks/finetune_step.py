@@ -7,7 +7,7 @@ Ours is `Trainer.train` from banks: mixing, noise, moving average, log, looks at
 run of 480 steps. The bare step has its tensors ready and does nothing else. Both run in one process, in turns, on
 U-Nets of their own that are the same. What is compared is the time of this process on its processors, which other
 programs on the machine disturb little; the clock on the wall is shown beside it. `cut` is Stable Diffusion 1.5 at a
-quarter of the width, `embedded` the base that comes with the package.
+fifth of the width, `embedded` the base that comes with the package.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Models with random weights, and banks of what their encoders would have given: to a clock they are as good as real.
 
-`sd15` has the architecture of Stable Diffusion 1.5, `cut` the same blocks at a quarter of the width, for a machine
+`sd15` has the architecture of Stable Diffusion 1.5, `cut` the same blocks at a fifth of the width, for a machine
 without a GPU, and `tiny` tells only whether a script works.
 """
 
@@ -24,7 +24,7 @@ CLASSES, CAPTIONS = 10, 20  # captions of a class
 NAMES = tuple(f"class {i}" for i in range(CLASSES))
 WIDTHS = {  # of the U-Net's blocks, the VAE's, and the text encoder
     "sd15": ((320, 640, 1280, 1280), (128, 256, 512, 512), (768, 12)),
-    "cut": ((80, 160, 320, 320), (32, 64, 128, 128), (192, 4)),
+    "cut": ((64, 128, 256, 256), (32, 64, 128, 128), (192, 4)),
     "tiny": ((32, 32, 32, 32), (32, 32, 32, 32), (32, 1)),
 }
 

@@ -1,4 +1,4 @@
-"""--compile on a GPU. It takes minutes rather than seconds, so it has a file of its own. Skipped where there is none."""
+"""--compile on a GPU: minutes rather than seconds, so it has a file of its own. Skipped where there is none."""
 
 import math
 
