@@ -16,7 +16,7 @@ from pathlib import Path
 
 def encode(parquet):
     from mvc_hf.data.loading import open_dataset
-    from mvc_hf.diffusion.latent_bank import LatentBank
+    from mvc_hf.diffusion.banks.latents import LatentBank
     from mvc_hf.diffusion.model import load_base
     from mvc_hf.workflows.demo import assets
 

@@ -15,7 +15,8 @@ from ..hub.environment import check_environment
 from ..utils.text import brief, one_line, shortened, unreadable
 
 # In the order in which a person meets them.
-COMMANDS = ("demo", "caption", "finetune", "preview", "generate", "push", "train", "plan", "run", "replay")
+COMMANDS = ("demo", "caption", "finetune", "preview", "generate", "report", "push", "train", "plan", "run", "replay",
+            "compare", "sweep")  # fmt: skip
 FILES = {"run": "run_recipe"}  # where a command's file has another name: `run` is the function below
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import click
 
-from ..config.fields import flag
+from ..config.fields import Settings, flag
 from ..config.recipe import Recipe
 from ..errors import OutputError
-from ..utils.text import shortened, visible
+from ..storage.locks import strangers
+from ..utils.text import brief, shortened, visible
 
 
 def recipe_options(stage: str, *, without: tuple[str, ...] = ()) -> Callable:
@@ -30,13 +31,36 @@ def recipe_options(stage: str, *, without: tuple[str, ...] = ()) -> Callable:
     return decorate
 
 
-def _option(field: dataclasses.Field, kind: Any) -> Callable:
+def settings_options(settings: type[Settings], *, over_a_file: bool = False) -> Callable:
+    """One option for each of some settings that are no part of a `Recipe`. Limits are checked by their class.
+
+    Args:
+        over_a_file: they are those of a section of a recipe: what is given goes over it, and help says the defaults.
+    """
+    kinds = typing.get_type_hints(settings)
+
+    def decorate(function: Callable) -> Callable:
+        for field in reversed(dataclasses.fields(settings)):
+            function = _option(field, kinds[field.name], over_a_file)(function)
+        return function
+
+    return decorate
+
+
+def given(settings: dict[str, Any]) -> dict[str, Any]:
+    """Of the values of options over a file those that stand on the command line."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _option(field: dataclasses.Field, kind: Any, over_a_file: bool = False) -> Callable:
     kind = next((k for k in typing.get_args(kind) if k is not type(None)), kind)
     common = {
         "default": field.default,
         "help": field.metadata["help"],
         "show_default": field.default not in (None, ""),
     }
+    if over_a_file:
+        common |= {"default": None, "show_default": str(field.default) if common["show_default"] else False}
     if kind is bool:
         return click.option(f"{flag(field.name)}/--no-{flag(field.name)[2:]}", **common)
     choices, alias = field.metadata["choices"], field.metadata["alias"]
@@ -55,6 +79,22 @@ def refuse_output(output: Path, what: str) -> None:
         raise OutputError(f"{place} is no regular file: give the name of {what}")
     if not os.access(output if output.exists() else output.absolute().parent, os.W_OK):
         raise OutputError(f"{place} cannot be written: choose another place for {what}")
+
+
+def refuse_folder(output: Path, *files: str) -> None:
+    """Raises OutputError where a folder cannot be written, or holds others' files: found out before any work is done.
+
+    Args:
+        files: names of what is written there, and may be there already.
+    """
+    place = shortened(str(output))
+    there = next(p for p in (output.absolute(), *output.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise OutputError(f"{place} cannot be a folder: {shortened(str(there))} is a file")
+    if not os.access(there, os.W_OK):
+        raise OutputError(f"{place} cannot be written: choose another folder (-o)")
+    if found := strangers(output, *files):
+        raise OutputError(f"{place} holds {brief(found[0])}: choose an empty or a new folder (-o)")
 
 
 def report(line: str) -> None:

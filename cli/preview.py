@@ -36,7 +36,9 @@ FEW = ("3",)
     multiple=True,
     help="how many classes, evenly spread over the list, or which: names with commas between (default: 3)",
 )
-@click.option("--rows", type=click.IntRange(1), default=2, show_default=True, help="rows of each class, k = 0, 1, …")
+@click.option(
+    "--rows", type=click.IntRange(1), default=2, show_default=True, help="rows of each class, from index 0 on"
+)
 @click.option(
     "--settings",
     default=None,
@@ -62,7 +64,7 @@ def command(
 ) -> None:
     """Look at a few rows that `mvc-hf generate` would make, at several P and Q, before a long run.
 
-    Draws a contact sheet: a row for each class and number k, with the base caption, the real image that is the
+    Draws a contact sheet: a row for each class and index, with the base caption, the real image that is the
     condition, the captions mixed in and how much of each, the result at each (P, Q), and what the untouched base makes
     of the caption. The images of a row share caption, condition and noise: only the mix differs. Takes the settings of
     the run; the marked column is what `generate` makes with them. Nothing but the picture is written.

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import mixing as mixing
+    from .assessment.assess import assess as assess
     from .augment.mixed_dataset import mix_datasets as mix_datasets
     from .captions.caption import caption as caption
+    from .config.assessing import AssessSettings as AssessSettings
     from .config.recipe import Recipe as Recipe
     from .config.run_recipe import RunRecipe as RunRecipe
     from .data.loading import open_dataset as open_dataset
@@ -44,6 +46,7 @@ else:  # type checkers would believe that every name is there
 __version__ = "0.1.0"
 
 __all__ = [
+    "AssessSettings",
     "DataError",
     "HostError",
     "ModelError",
@@ -53,6 +56,7 @@ __all__ = [
     "RecipeError",
     "RunRecipe",
     "Stopped",
+    "assess",
     "caption",
     "finetune",
     "generate",
@@ -66,8 +70,10 @@ __all__ = [
 ]
 
 _HOME = {  # where each public name is defined; errors otherwise
+    "AssessSettings": "config.assessing",
     "Recipe": "config.recipe",
     "RunRecipe": "config.run_recipe",
+    "assess": "assessment.assess",
     "caption": "captions.caption",
     "finetune": "training.finetune",
     "generate": "generation.generate",

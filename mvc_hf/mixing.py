@@ -104,7 +104,7 @@ class MixPlans:
 def plan(
     seed: int,
     label: Integers,
-    k: Integers,
+    index: Integers,
     *,
     pool_start: Integers,
     pool_size: Integers,
@@ -122,7 +122,7 @@ def plan(
     Args:
         seed: int in [0, 2**63).
         label: int or int array (B,), class of each mix, part of its address.
-        k: int or int array (B,), number of the mix within its class, part of its address.
+        index: int or int array (B,), number of the mix within its class, part of its address.
         pool_start: int or int array (B,), first caption of the class.
         pool_size: int or int array (B,), K, how many captions the class has.
         tokens: m, rows of an embedding.
@@ -141,12 +141,14 @@ def plan(
     for name, value, least in (("tokens", tokens, 1), ("width", width, 1), ("coarse", coarse, 0), ("fine", fine, 0)):
         if value < least:
             raise RecipeError(f"{name} must be at least {least}, got {value}")
-    label, k, pool_start, pool_size = np.broadcast_arrays(*map(np.atleast_1d, (label, k, pool_start, pool_size)))
+    label, index, pool_start, pool_size = np.broadcast_arrays(
+        *map(np.atleast_1d, (label, index, pool_start, pool_size))
+    )
     if (pool_size < 1).any():
         raise DataError(f"class {label[pool_size < 1][0]} has no captions to mix; caption it or leave the class out")
 
     def draw(first_block: int, copies: int) -> NDArray[np.uint64]:
-        drawn = words(seed, stream, label, k, WORDS_PER_BLOCK * copies, first_block=first_block)
+        drawn = words(seed, stream, label, index, WORDS_PER_BLOCK * copies, first_block=first_block)
         return np.moveaxis(drawn.reshape(len(label), copies, WORDS_PER_BLOCK), -1, 0)
 
     base = below(draw(_BASE_BLOCK, 1)[0], pool_size[:, None])

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.utils.data import IterableDataset
 
-from ..augment.targets import class_numbers
+from ..augment.targets import class_numbers, largest_label
 from ..errors import DataError, ModelError, RecipeError
 from ..utils.progress import say
 from ..utils.text import brief, reason, some
@@ -80,7 +80,7 @@ def _check_images(root: str | None, dataset: str | None) -> None:
 
 
 def check_classes(real: Any, given: int | None) -> None:
-    """Whether the model tells all classes apart that the training images have.
+    """Whether the model tells all classes apart that the training images have, by their names and by their labels.
 
     Args:
         given: what the model was built for.
@@ -88,8 +88,11 @@ def check_classes(real: Any, given: int | None) -> None:
     Raises:
         RecipeError: it has fewer; training would end in an index that is out of range.
     """
+    if not isinstance(given, int):
+        return
     classes = None if isinstance(real, IterableDataset) else class_numbers(real)
-    if classes is None or not isinstance(given, int):
+    if classes is None:
+        check_labels(largest_label(real), given, "training")
         return
     needed = 1 + max(classes.values())
     if given < needed:
@@ -99,3 +102,12 @@ def check_classes(real: Any, given: int | None) -> None:
         )
     if given > needed:
         say(f"note: the model has {given} classes, the real images {needed}: --num-classes {needed} would fit them")
+
+
+def check_labels(largest: int, given: int | None, which: str) -> None:
+    """Raises RecipeError: the model has too few classes for some images' labels, which a batch would find out."""
+    if given and largest >= given:
+        raise RecipeError(
+            f"--num-classes is {given}, and the {which} images have labels up to {largest}: give at least "
+            f"{largest + 1}"
+        )

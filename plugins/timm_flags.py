@@ -12,6 +12,8 @@ from ..config.fields import flag
 from ..errors import RecipeError
 
 LABEL_MATCHES = ("name", "index")
+POLICIES = ("cifar10", "imagenet", "svhn")
+ALONE = "aug_policy"  # the one that means something without synthetic images, too
 
 FLAGS: dict[str, dict[str, Any]] = {
     "--aug-synthetic": {
@@ -61,9 +63,28 @@ FLAGS: dict[str, dict[str, Any]] = {
         "help": "match the classes of real and synthetic images by name, or by index for sets without names "
         "(default: name)",
     },
+    "--aug-filter": {
+        "metavar": "EXPR",
+        "help": "use only synthetic images of which this is true, such as 'label_confidence > 0.2 and copy_ratio > "
+        "0.5': a condition on the columns of the scores that mvc-hf report writes",
+    },
+    "--aug-weights": {
+        "metavar": "EXPR",
+        "help": "use synthetic images in proportion to this, such as '0.1 + class_error'",
+    },
+    "--aug-scores": {
+        "nargs": "+",
+        "metavar": "FILE",
+        "help": "scores of the synthetic images, a file for each DATASET (default: report/scores.parquet beside each)",
+    },
     "--aug-follow-symlinks": {
         "action": "store_true",
         "help": "read what links in a folder of synthetic images lead to outside of it, too",
+    },
+    "--aug-policy": {
+        "choices": POLICIES,
+        "help": "AutoAugment with the policy that torchvision has for this data set; timm's --aa has none for CIFAR "
+        "(with or without synthetic images; default: none)",
     },
 }
 
@@ -75,6 +96,15 @@ def add_flags(parser: argparse.ArgumentParser) -> dict[str, Any]:
     return {action.dest: action.default for action in actions}
 
 
+def check_policy(args: Any) -> None:
+    """Raises RecipeError: a policy that torchvision lacks, or one of timm's beside it."""
+    policy = getattr(args, ALONE)
+    if policy is not None and policy not in POLICIES:
+        raise RecipeError(f"--aug-policy must be one of {', '.join(POLICIES)}, got {policy!r}")
+    if policy and getattr(args, "aa", None):
+        raise RecipeError(f"--aa {args.aa} and --aug-policy {policy} are two policies: give one of them")
+
+
 def check_settings(args: Any) -> None:
     """Normalise and check the settings, wherever they come from: a YAML config bypasses argparse.
 
@@ -83,6 +113,11 @@ def check_settings(args: Any) -> None:
     """
     if isinstance(args.aug_synthetic, str):
         args.aug_synthetic = [args.aug_synthetic]
+    if isinstance(args.aug_scores, str):
+        args.aug_scores = [args.aug_scores]
+    for name in ("aug_filter", "aug_weights"):
+        if not isinstance(getattr(args, name), str | None):
+            raise RecipeError(f"{flag(name)} must be an expression, got {getattr(args, name)!r}")
     choices: dict[str, tuple[str, ...]] = {
         "aug_schedule": SCHEDULES,
         "aug_rsp_from": RSP_FROM,

@@ -17,7 +17,8 @@ from timm.models import create_model
 from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
 
-from mvc_hf.storage.notes import write_json  # by its full name: the hook loads this file as a script
+from mvc_hf.plugins.classifiers.last_epoch import marks  # by its full name: the hook loads this file as a script
+from mvc_hf.storage.notes import write_json
 
 parser = argparse.ArgumentParser(description="Train a small classifier, and write its accuracy")
 parser.add_argument("data_dir", help="cache folder of the data set")
@@ -25,6 +26,10 @@ parser.add_argument("--dataset", required=True, help="as in timm's train.py, wit
 parser.add_argument("--output", required=True, help="JSON file of the result")
 parser.add_argument("--model", default="wrn_28_2")
 parser.add_argument("--model-kwargs", type=json.loads, default={}, help="as JSON")
+parser.add_argument("--train-split", default="train")
+parser.add_argument("--val-split", default="test", help="read once, after the last epoch")
+parser.add_argument("--device", default="cpu")
+parser.add_argument("--aa", default=None, help="an augmentation, as in timm's train.py")
 parser.add_argument("--num-classes", type=int, required=True)
 parser.add_argument("--input-size", type=int, default=28)
 parser.add_argument("-b", "--batch-size", type=int, default=32)
@@ -38,18 +43,24 @@ parser.add_argument("--seed", type=int, default=42)
 
 def main() -> None:
     args = parser.parse_args()
-    device = torch.device("cpu")
+    device = torch.device(args.device)
     torch.set_num_threads(1)  # several of these run side by side
     utils.random_seed(args.seed)
-    model = create_model(args.model, num_classes=args.num_classes, **args.model_kwargs)
+    model = create_model(args.model, num_classes=args.num_classes, **args.model_kwargs).to(device)
 
     common = {"name": args.dataset, "root": args.data_dir, "batch_size": args.batch_size, "seed": args.seed}
-    train_set = create_dataset(split="train", is_training=True, **common)
-    test_set = create_dataset(split="test", is_training=False, **common)
+    train_set = create_dataset(split=args.train_split, is_training=True, **common)
+    test_set = create_dataset(split=args.val_split, is_training=False, **common)
     size = {"input_size": (3, args.input_size, args.input_size), "device": device}
     size |= {"num_workers": 0, "persistent_workers": False}
     loader = create_loader(
-        train_set, batch_size=args.batch_size, is_training=True, scale=(0.7, 1.0), color_jitter=0.0, **size
+        train_set,
+        batch_size=args.batch_size,
+        is_training=True,
+        scale=(0.7, 1.0),
+        color_jitter=0.0,
+        auto_augment=args.aa,
+        **size,
     )
     test_loader = create_loader(test_set, batch_size=250, crop_pct=1.0, **size)
 
@@ -75,16 +86,16 @@ def main() -> None:
             optimizer.step()
             updates += 1
             scheduler.step_update(updates)
-    result = {"top1": _accuracy(model, test_loader), "updates": updates, "seed": args.seed}
+    right = _right(model, test_loader)
+    result = {"top1": 100 * right.float().mean().item(), "updates": updates, "seed": args.seed, "right": marks(right)}
     write_json(Path(args.output), result)
 
 
 @torch.inference_mode()
-def _accuracy(model: torch.nn.Module, loader: Any) -> float:
-    """Top-1 accuracy, %."""
+def _right(model: torch.nn.Module, loader: Any) -> torch.Tensor:
+    """Whether each image was read right, bool (images,)."""
     model.eval()
-    right = [(model(images).argmax(1) == labels).float() for images, labels in loader]
-    return 100 * torch.cat(right).mean().item()
+    return torch.cat([(model(images).argmax(1) == labels).cpu() for images, labels in loader])
 
 
 if __name__ == "__main__":

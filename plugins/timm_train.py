@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..augment.mixed_dataset import MixedDataset, make_schedule, mix
+from ..augment.scores import Selection, select
 from ..augment.targets import check_pictures, largest_label, refuse_iterable
 from ..config.fields import flag
 from ..data.base import Source
@@ -25,9 +26,10 @@ from ..ending import exit_code, line_of
 from ..errors import DataError, HostError, ModelError, MvcError, RecipeError
 from ..utils.progress import say
 from ..utils.text import brief, reason
-from .timm_checks import check_classes, check_config, check_flags
+from .timm_checks import check_classes, check_config, check_flags, check_labels
 from .timm_cpu_ddp import allow_cpu
-from .timm_flags import add_flags, check_settings
+from .timm_flags import ALONE, add_flags, check_policy, check_settings
+from .timm_policies import insert_policy
 from .timm_script import TRIED, load_script, where_to_get
 from .timm_two_phase import two_phase_scheduler
 
@@ -42,7 +44,9 @@ class Hook:
         self._given: Any = None  # all settings
         self._args: Any = None  # the same, where there are synthetic images
         self.begun = False  # training, as far as can be seen from here
+        self.updates = 0  # of the optimizer, in the whole run, as far as its schedule of rates says
         self._sources: list[Source] = []
+        self._selection: Selection | None = None
         self._mixed: MixedDataset | None = None
         self._loaded = False
         self._defaults: dict[str, Any] = {}
@@ -79,9 +83,12 @@ class Hook:
         """
         self._given = found = original(*args, **kwargs)
         check_flags(found)
+        check_policy(found)
         if not found.aug_synthetic:
             idle = [
-                flag(name) for name, default in self._defaults.items() if getattr(found, name) not in (default, [])
+                flag(name)
+                for name, default in self._defaults.items()
+                if name != ALONE and getattr(found, name) not in (default, [])
             ]
             if idle:
                 raise RecipeError(f"{idle[0]} means nothing without --aug-synthetic DATASET")
@@ -89,6 +96,9 @@ class Hook:
         check_settings(found)
         links = {"follow_symlinks": found.aug_follow_symlinks}
         self._sources = [open_dataset(name, every_class=False, **links) for name in found.aug_synthetic]
+        self._selection = select(
+            found.aug_synthetic, self._sources, found.aug_filter, found.aug_weights, found.aug_scores
+        )
         found.aug_synthetic = [
             f"{source.name}@{source.revision}" if source.revision else name
             for source, name in zip(self._sources, found.aug_synthetic)
@@ -115,14 +125,14 @@ class Hook:
         except Exception as error:
             what = brief(getattr(self._given, "dataset", None) or kwargs.get("root"))
             raise DataError(f"timm cannot open the real images of {what}: {reason(error)}") from error
-        training = kwargs.get("is_training")
+        training, classes = kwargs.get("is_training"), getattr(self._given, "num_classes", None)
         if training:
-            check_classes(real, getattr(self._given, "num_classes", None))
+            check_classes(real, classes)
         if self._args is None:
             return real
         if not training:
             check_pictures(real)
-            self._check_classes(largest_label(real), "validation")
+            check_labels(largest_label(real), classes, "validation")
             return real
         refuse_iterable(real)
         settings = self._args
@@ -133,8 +143,9 @@ class Hook:
             epoch=settings.aug_epoch,
             label_match=settings.aug_label_match,
             seed=getattr(settings, "seed", 42),
+            selection=self._selection,
         )
-        self._check_classes(max(largest_label(real), int(mixed.synthetic.labels.max())), "training")
+        check_labels(max(largest_label(real), int(mixed.synthetic.labels.max())), classes, "training")
         if settings.aug_schedule != "two-phase":  # which needs to know when the run ends
             self._schedule(mixed, None)
         say(
@@ -143,20 +154,16 @@ class Hook:
         )
         return mixed
 
-    def _check_classes(self, largest: int, which: str) -> None:
-        """Raises RecipeError: the model has too few classes for the labels, which the first batch would find out."""
-        count = getattr(self._args, "num_classes", None)
-        if count and largest >= count:
-            raise RecipeError(
-                f"--num-classes is {count}, and the {which} images have labels up to {largest}: give at least "
-                f"{largest + 1}"
-            )
-
     def create_loader(self, original: Callable, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """The epoch must reach the training images and their sampler, whatever wraps them."""
         if kwargs.get("num_workers") == 0:  # up to timm 1.0.28 its default is refused by torch where there are none
             kwargs.setdefault("persistent_workers", False)
+        policy = getattr(self._given, ALONE, None) if kwargs.get("is_training") else None
+        if policy:
+            kwargs["color_jitter"] = None  # as timm does for its own policies
         loader = original(dataset, *args, **kwargs)
+        if policy:
+            insert_policy(loader.dataset, policy)
         if self._mixed is None or _innermost(dataset) is not self._mixed:
             return loader
         if not len(loader):
@@ -175,6 +182,11 @@ class Hook:
 
     def create_scheduler(self, original: Callable, optimizer: Any, **kwargs: Any) -> tuple[Any, int]:
         """Two phases have a schedule of rates each; where the switch is, the data set learns here."""
+        scheduler, epochs = self._create_scheduler(original, optimizer, **kwargs)
+        self.updates = epochs * kwargs.get("updates_per_epoch", 0)
+        return scheduler, epochs
+
+    def _create_scheduler(self, original: Callable, optimizer: Any, **kwargs: Any) -> tuple[Any, int]:
         settings = self._args
         if settings is None:
             made = original(optimizer, **kwargs)
@@ -220,12 +232,13 @@ def _innermost(dataset: Any) -> Any:
     return dataset
 
 
-def train(script: str, flags: Sequence[str]) -> None:
+def train(script: str, flags: Sequence[str], prepare: Callable[[Any, Hook], None] | None = None) -> None:
     """Run timm's train.py with the flags of this file added to its own.
 
     Args:
         script: path of the train.py.
         flags: its command line.
+        prepare: is given the script as a module, and the hook, before its main() is called.
 
     Raises:
         HostError: not a train.py that the hook knows.
@@ -238,6 +251,8 @@ def train(script: str, flags: Sequence[str]) -> None:
     allow_cpu(module)
     hook = Hook(module)
     hook.install()
+    if prepare:
+        prepare(module, hook)
     before = sys.argv
     sys.argv = [str(script), *flags]
     try:

@@ -39,6 +39,7 @@ def _section(name: str) -> str:
 def _row(option: click.Option, context: click.Context) -> str:
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
     shown = option.default if option.show_default and option.default is not None else ""
+    shown = option.show_default if isinstance(option.show_default, str) else shown
     if option.required:
         shown = "required"
     return f"| {names} | {option.help} | {shown} |".replace("  ", " ")

@@ -59,6 +59,43 @@ def photos(tmp_path_factory):
     return tiny.image_folder(tmp_path_factory.mktemp("data") / "photos", {"apple": 12, "pear": 12, "plum": 3})
 
 
+@pytest.fixture(scope="session")
+def checkpoint(photos, tiny_base, tmp_path_factory):
+    """What `finetune` makes of the photos and the tiny base in three updates. Not to be written to."""
+    from mvc_hf.config.recipe import Recipe
+    from mvc_hf.training.finetune import finetune
+
+    out = tmp_path_factory.mktemp("fine-tuned") / "checkpoint"
+    settings = {"train_batch_size": 4, "max_train_steps": 3, "learning_rate": 1e-2, "use_ema": False}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MVC_HF_CACHE", str(tmp_path_factory.mktemp("caches")))
+        finetune(Recipe(dataset=str(photos), base=str(tiny_base), **settings), out)
+    return out
+
+
+@pytest.fixture
+def broken_unet(monkeypatch):
+    """Every U-Net gives NaN from its second call on: the first is the try-out of a base."""
+    from diffusers import UNet2DConditionModel
+
+    calls = []
+
+    def forward(self, *args, plain=UNet2DConditionModel.forward, **options):
+        calls.append(1)
+        (found,) = plain(self, *args, **options)
+        return (found * (float("nan") if len(calls) > 1 else 1),)
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", forward)
+
+
+@pytest.fixture(scope="session")
+def blip2(tmp_path_factory):
+    """A folder with a tiny captioning model of random weights."""
+    import tiny_blip
+
+    return tiny_blip.tiny_captioner(tmp_path_factory.mktemp("captioners") / "tiny-blip2")
+
+
 @pytest.fixture
 def local_hub():
     """A Hub on 127.0.0.1; `hub_server.connect` lets this process talk to it."""

@@ -9,8 +9,19 @@ from pathlib import Path
 import mvc_hf
 
 ERRORS = ["DataError", "HostError", "ModelError", "MvcError", "OutputError", "RecipeError", "Stopped"]
-SETTINGS = ["Recipe", "RunRecipe"]
-FUNCTIONS = ["caption", "finetune", "generate", "mix_datasets", "open_dataset", "preview", "push", "replay", "run"]
+SETTINGS = ["AssessSettings", "Recipe", "RunRecipe"]
+FUNCTIONS = [
+    "assess",
+    "caption",
+    "finetune",
+    "generate",
+    "mix_datasets",
+    "open_dataset",
+    "preview",
+    "push",
+    "replay",
+    "run",
+]
 PUBLIC = sorted([*ERRORS, *SETTINGS, *FUNCTIONS, "mixing"])
 HEAVY = ("torch", "diffusers", "transformers", "datasets", "timm", "numpy", "PIL", "huggingface_hub", "yaml")
 

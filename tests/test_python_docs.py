@@ -19,6 +19,7 @@ def small(snippet: str, base: Path) -> str:
         'mixed_precision="fp16"': SMALL,
         "images_per_class=500": "images_per_class=2",
         'captions="blip2"': 'captions="template"',
+        "AssessSettings(folds=5)": 'AssessSettings(features="classifier", folds=2, classifier_steps=2)',
         'Recipe(dataset="photos")': 'Recipe(dataset="photos", num_inference_steps=2)',
     }
     for large, little in smaller.items():
@@ -43,7 +44,7 @@ def test_snippets_run_one_after_the_other(tmp_path, photos, tiny_base, local_hub
         )
     )
     connect(local_hub, tmp_path / "home", monkeypatch)
-    assert len(SNIPPETS) == 7
+    assert len(SNIPPETS) == 8
     for snippet in SNIPPETS:
         snippet = small(snippet, tiny_base).replace("my-name/", "ann/")
         exec(compile(snippet, "docs/python.md", "exec"), {})

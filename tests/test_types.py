@@ -19,7 +19,9 @@ made = mvc_hf.finetune(recipe, "checkpoint")
 print(made.class_names[0].upper(), made.resolution + 1)
 print(mvc_hf.generate(recipe, "checkpoint", "synthetic").rows + 1)
 assert mvc_hf.replay("synthetic", 3, condition_data="photos").matches
-mixed = mvc_hf.mix_datasets("photos", ["synthetic"], schedule="rsp", prob=0.5)
+found = mvc_hf.assess("synthetic", "photos", settings=mvc_hf.AssessSettings(folds=3))
+print(found.figures["overall"], found.save("report").name.upper())
+mixed = mvc_hf.mix_datasets("photos", ["synthetic"], schedule="rsp", prob=0.5, filter="copy_ratio > 0.5")
 mixed.set_epoch(int(mixed.samples()[0]))
 plans = mvc_hf.mixing.plan(0, 1, np.arange(3), pool_start=0, pool_size=9, tokens=77, width=768, coarse=2, fine=8)
 """
@@ -32,6 +34,8 @@ WRONG = {
     "mvc_hf.finetune('photos', 'out')": 'Argument 1 to "finetune"',
     "mvc_hf.generate(recipe, 'checkpoint', 5)": 'Argument 3 to "generate"',
     "mvc_hf.mix_datasets('photos', 'made', prob='half')": 'Argument "prob" to "mix_datasets"',
+    "mvc_hf.assess('made', ['photos'])": 'Argument 2 to "assess"',
+    "mvc_hf.AssessSettings(fold=3)": 'Unexpected keyword argument "fold"',
     "mvc_hf.replay('made', [3])": 'Argument 2 to "replay"',
     "mvc_hf.open_dataset('photos').labels.upper()": 'has no attribute "upper"',
     "mvc_hf.mixing.plan(0, 1, 'a', pool_start=0, pool_size=9, tokens=1, width=1, coarse=2, fine=8)": 'to "plan"',

@@ -10,7 +10,7 @@ from typing import Any
 from ..captions.table import CaptionTable
 from ..errors import ModelError
 from ..storage.integrity import check_checkpoint, way_out
-from ..storage.layout import CAPTIONS, NOTES
+from ..storage.layout import CAPTIONS, METADATA
 from ..storage.notes import Kinds, read_json, write_json
 
 KINDS: Kinds = {
@@ -56,25 +56,25 @@ class CheckpointMetadata:
 
     def save(self, folder: Path) -> None:
         """Written last, under its name only when whole: a folder with `mvc.json` is a finished checkpoint."""
-        write_json(folder / NOTES, asdict(self))
+        write_json(folder / METADATA, asdict(self))
 
     @classmethod
     def load(cls, folder: Path) -> CheckpointMetadata:
         """Raises ModelError where there are none, or they cannot be read."""
-        remedy = way_out(folder, NOTES)
+        remedy = way_out(folder, METADATA)
         try:
-            values = read_json(folder / NOTES, remedy, {"format": int}, ModelError)
+            values = read_json(folder / METADATA, remedy, {"format": int}, ModelError)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise ModelError(f"{folder} has no {NOTES}: it is not a checkpoint of mvc-hf finetune") from error
+            raise ModelError(f"{folder} has no {METADATA}: it is not a checkpoint of mvc-hf finetune") from error
         if values["format"] != 1:
             raise ModelError(
-                f"{folder / NOTES} has format {values['format']}: made by a newer mvc-hf, update this one"
+                f"{folder / METADATA} has format {values['format']}: made by a newer mvc-hf, update this one"
             )
         known: dict[str, Any] = {name: values.get(name) for name in KINDS}
         bad = [name for name, kind in KINDS.items() if not isinstance(known[name], kind)]
         bad = bad or [name for name in ("source", "base") if not known[name].keys() >= ORIGIN]
         if bad:
-            raise ModelError(f"{folder / NOTES} has no usable {bad[0]!r}: {remedy}")
+            raise ModelError(f"{folder / METADATA} has no usable {bad[0]!r}: {remedy}")
         for name in ("class_names", "native_size", "images_of_class"):
             known[name] = None if known[name] is None else tuple(known[name])
         return cls(**known)

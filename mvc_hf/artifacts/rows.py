@@ -98,8 +98,8 @@ def _opened(dataset: str) -> tuple[list[str], Any, dict[str, Any], Path | None]:
         return files, None, read_manifest(folder) or {}, folder
     if not is_hub_id(dataset):
         raise DataError(f"no data set at {dataset!r}: give a folder made by mvc-hf generate, or its Hub id")
-    from ..hub.data_sets import resolve
-    from ..hub.remote_files import RemoteFiles
+    from ..hub.download.data_sets import resolve
+    from ..hub.download.remote_files import RemoteFiles
 
     name, _, revision = dataset.partition("@")
     commit, unreachable = resolve(name, revision or None)

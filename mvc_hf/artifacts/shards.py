@@ -21,7 +21,7 @@ from typing import Any
 from ..config.files import differing, fingerprint
 from ..errors import OutputError
 from ..storage.integrity import is_intact, sha256
-from ..storage.layout import MANIFEST, RECORDS
+from ..storage.layout import MANIFEST, RECORDS, REPORT
 from ..storage.locks import strangers
 from ..storage.manifest import read_manifest
 from ..storage.notes import atomic_write, read_json, write_json
@@ -233,7 +233,7 @@ class ShardedDatasetWriter:
 
     def _is_known(self) -> bool:
         """Whether a folder without a manifest that can be read is ours all the same: its shards say so."""
-        if strangers(self.folder, MANIFEST, RECORDS, "data", "README.md", "samples.png"):
+        if strangers(self.folder, MANIFEST, RECORDS, "data", "README.md", "samples.png", REPORT):
             return False
         files = sorted((self.folder / "data").glob("*")) if (self.folder / "data").is_dir() else []
         if any(not OURS.fullmatch(path.name) for path in files):

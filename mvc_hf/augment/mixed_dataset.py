@@ -17,6 +17,7 @@ from ..utils.progress import say
 from ..utils.text import reason, some
 from . import schedules
 from .schedules import RSP_FROM, SCHEDULES, Pools, SamplingSchedule
+from .scores import Selection, select
 from .synthetic_images import SyntheticImages
 from .targets import SourceImages, check_pictures, class_numbers, labels, read, refuse_iterable
 
@@ -143,6 +144,9 @@ def mix_datasets(
     transform: Callable | None = None,
     image_mode: str | None = None,
     follow_symlinks: bool = False,
+    filter: str | None = None,
+    weights: str | None = None,
+    scores: str | Sequence[str] | None = None,
 ) -> MixedDataset:
     """Real and synthetic images as one map-style data set for any PyTorch loop.
 
@@ -161,6 +165,10 @@ def mix_datasets(
         seed: of the streams.
         transform, image_mode: as for `MixedDataset`.
         follow_symlinks: as for `open_dataset`, of both kinds.
+        filter: a condition on the columns of scores, such as "label_confidence > 0.2 and not looks_like_copy": only
+            images of which it is true are used.
+        weights: a number made of such columns: an image of twice the number comes twice as often.
+        scores: files of scores, one for each set (default: `report/scores.parquet` beside each).
 
     Returns:
         A MixedDataset; call its `set_epoch(epoch)` before each epoch.
@@ -183,6 +191,7 @@ def mix_datasets(
         seed=seed,
         transform=transform,
         mode=image_mode,
+        selection=select(names, sources, filter, weights, [scores] if isinstance(scores, str) else scores),
     )
     switch = None
     if schedule == "two-phase":
@@ -204,13 +213,14 @@ def mix(
     seed: int,
     transform: Callable | None = None,
     mode: str | None = None,
+    selection: Selection | None = None,
 ) -> MixedDataset:
     """Both kinds of images as one data set that still lacks its schedule and its epoch."""
     check_pictures(real)
     for source in sources:
         source.check_lacking(0)
     classes = class_numbers(real)
-    synthetic = SyntheticImages(sources, classes, label_match, seed, ratio * len(real))
+    synthetic = SyntheticImages(sources, classes, label_match, seed, ratio * len(real), selection)
     if not len(synthetic):
         raise RecipeError(f"at most {ratio:g} synthetic images for each of {len(real)} real ones are none at all")
     classes = classes or {}

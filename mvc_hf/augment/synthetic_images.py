@@ -13,6 +13,7 @@ from ..data.base import Source
 from ..errors import DataError
 from ..utils.text import normal, some
 from .schedules import share
+from .scores import Selection
 
 
 class SyntheticImages:
@@ -23,6 +24,7 @@ class SyntheticImages:
         classes: {class name: label} of the real images, or None.
         label_match: "name" or "index".
         seed, limit: of more images than the limit, the seed decides which are used.
+        selection: which of them are taken at all, and how often in comparison; all alike without it.
 
     Attributes:
         labels: int64 (S,), in the numbers of the real images.
@@ -32,12 +34,21 @@ class SyntheticImages:
     """
 
     def __init__(
-        self, sources: Sequence[Source], classes: dict[str, int] | None, label_match: str, seed: int, limit: float
+        self,
+        sources: Sequence[Source],
+        classes: dict[str, int] | None,
+        label_match: str,
+        seed: int,
+        limit: float,
+        selection: Selection | None = None,
     ) -> None:
         self._sources = list(sources)
         self._ends = list(itertools.accumulate(len(source) for source in sources))
         found = [_match(source, classes, label_match) for source in sources]
-        self._rows = share(seed, self._ends[-1], int(min(limit, self._ends[-1])))
+        if selection is None:
+            self._rows = share(seed, self._ends[-1], int(min(limit, self._ends[-1])))
+        else:
+            self._rows = selection.rows(seed, limit)
         self.labels = np.concatenate(found)[self._rows]
 
     def __len__(self) -> int:

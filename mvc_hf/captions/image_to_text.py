@@ -21,9 +21,9 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from ..config.files import fingerprint
 from ..data.decoding import to_rgb
 from ..errors import ModelError, NotEnoughMemory, RecipeError
-from ..hub.download import Pulled, from_cache, pull
+from ..hub.download.models import Pulled, from_cache, pull
+from ..hub.download.weights import choose
 from ..hub.ids import is_hub_id
-from ..hub.weights import choose
 from ..storage.files import digests
 from ..utils.foreign import foreign
 from ..utils.progress import say

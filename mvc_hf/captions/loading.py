@@ -9,8 +9,8 @@ from ..errors import DataError, RecipeError
 from .sources import EXISTS, MODEL, CaptionSource, ColumnCaptions, FileCaptions, TemplateCaptions
 
 if TYPE_CHECKING:
-    from ..config.captions import CaptionModelSettings
     from ..config.recipe import Recipe
+    from ..config.stages.captions import CaptionModelSettings
 
 
 def caption_source(spec: str, *, keep_duplicates: bool = False, recipe: Recipe | None = None) -> CaptionSource:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .captions import CaptionModelSettings, CaptionSettings
-from .data import DataSettings, ViewSettings
 from .fields import ALL, BOTH, UNLESS_DEFAULT, check_known, setting
 from .files import read_settings
-from .finetuning import FinetuneSettings
-from .generating import GenerateSettings
-from .mixing import MixingSettings
+from .stages.captions import CaptionModelSettings, CaptionSettings
+from .stages.data import DataSettings, ViewSettings
+from .stages.finetuning import FinetuneSettings
+from .stages.generating import GenerateSettings
+from .stages.mixing import MixingSettings
 
 
 # The last base comes first: dataclasses collect fields from the far end.

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError, RecipeError
-from ..storage.layout import CAPTIONS, CHECKPOINT, SYNTHETIC
+from ..storage.layout import CAPTIONS, CHECKPOINT, COMPARE, SWEEP, SYNTHETIC
 from ..utils.text import brief, shortened, unreadable
 from .fields import check_known, flag
 from .files import read_settings
 from .recipe import Recipe
 
+SECTIONS = ("compare", "sweep")  # of a recipe; what is in them is for the commands of these names
 ALIASES = {f.metadata["alias"][2:]: f.name for f in dataclasses.fields(Recipe) if f.metadata["alias"]}
 
 
@@ -66,7 +67,13 @@ class RunRecipe:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunRecipe:
-        """Settings by the names of their flags, with dashes or underscores."""
+        """Settings by the names of their flags, with dashes or underscores. Sections are passed over."""
+        for name in SECTIONS:
+            if not isinstance(values.get(name, {}), dict | None):
+                raise RecipeError(
+                    f"{name} is a section of the recipe, not {brief(values[name])}: write settings below it"
+                )
+        values = {key: value for key, value in values.items() if key not in SECTIONS}
         recipe_names = [field.name for field in dataclasses.fields(Recipe)]
         found: dict[str, Any] = {}
         for key, value in values.items():
@@ -75,7 +82,7 @@ class RunRecipe:
             if name in found:
                 raise RecipeError(f"{name} is given twice, the second time as {brief(key)}: keep one of them")
             found[name] = value
-        check_known(found, [*_own(), *recipe_names])
+        check_known(found, [*_own(), *recipe_names, *SECTIONS])
         recipe = Recipe(**{name: value for name, value in found.items() if name in recipe_names})
         return cls(recipe, **{name: value for name, value in found.items() if name not in recipe_names})
 
@@ -88,13 +95,13 @@ class RunRecipe:
 
     def check(self) -> None:
         """Raises MvcError where something is missing that some stage will need, or the folder is somebody else's."""
-        self._refuse_others_folder()
+        self.refuse_others_folder()
         if not self.model and not self.recipe.dataset:
             raise RecipeError("no data set: give it in the recipe (dataset: a folder, Parquet or Hub id)")
         if not self.model and not self.recipe.base:
             raise RecipeError("no base model: give it in the recipe (base: a folder or Hub id), or a finished model")
 
-    def _refuse_others_folder(self) -> None:
+    def refuse_others_folder(self) -> None:
         """Other things may lie in the folder only where a run has begun there, or its data; recipes always.
 
         Raises:
@@ -106,7 +113,7 @@ class RunRecipe:
         others = sorted(n for n in found if n[0] != "." and Path(n).suffix not in (".yaml", ".yml", ".json"))
         data = Path(self.recipe.dataset).expanduser().absolute()
         beside = bool(self.recipe.dataset) and data.exists() and self.folder.absolute() in data.parents
-        if others and not beside and not found & {CHECKPOINT, SYNTHETIC, CAPTIONS}:
+        if others and not beside and not found & {CHECKPOINT, SYNTHETIC, CAPTIONS, COMPARE, SWEEP}:
             raise OutputError(
                 f"{shortened(str(self.folder))} holds {brief(others[0])} and nothing of mvc-hf run: choose an empty "
                 "or a new folder"

@@ -168,12 +168,16 @@ def by_class(labels: np.ndarray, classes: int, rows: np.ndarray) -> list[np.ndar
     return np.split(rows[order], np.searchsorted(labels[order], np.arange(classes + 1)))[1:-1]
 
 
-def no_such_column(source: Source, name: str) -> DataError:
+class NoSuchColumn(DataError):
+    """A column was named that the data set has not."""
+
+
+def no_such_column(source: Source, name: str) -> NoSuchColumn:
     has = f"it has {some(source.columns, 20)}" if source.columns else "it has no columns, only pictures and labels"
-    return DataError(f"{source.name} has no column {name!r}: {has}")
+    return NoSuchColumn(f"{source.name} has no column {name!r}: {has}")
 
 
 def refuse_columns(name: str, image_column: str | None, label_column: str | None) -> None:
     for flag, value in (("--image-column", image_column), ("--label-column", label_column)):
         if value is not None:
-            raise DataError(f"{name} has no columns, so {flag} {value!r} means nothing here: leave it out")
+            raise NoSuchColumn(f"{name} has no columns, so {flag} {value!r} means nothing here: leave it out")

@@ -14,7 +14,7 @@ import torch
 
 from ..config.schedulers import SCHEDULERS
 from ..errors import ModelError
-from ..hub.weights import STEMS
+from ..hub.download.weights import STEMS
 from ..utils.text import some
 from .finite import broken
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from ..errors import DivergedError, ModelError, RecipeError
-from ..hub.download import locate
-from ..hub.weights import STEMS, listing, variant_of, variants_of
+from ..hub.download.models import locate
+from ..hub.download.weights import STEMS, listing, variant_of, variants_of
 from ..storage.integrity import check_checkpoint
 from ..storage.layout import CAPTIONS
 from ..utils.foreign import foreign

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..config.files import fingerprint
-from ..config.generating import MOST_IMAGES
+from ..config.stages.generating import MOST_IMAGES
 from ..errors import RecipeError
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from .generator import Generator
 from .opening import open_generator
 
 if TYPE_CHECKING:
-    from ..hub.upload import Published
+    from ..hub.upload.uploader import Published
 
 
 def generate(
@@ -81,7 +81,7 @@ def _generate(
             generator.made_from,
             len(labels),
             recipe.shard_size,
-            generator.notes.class_names,
+            generator.metadata.class_names,
             generator.provenance,
             generator.counts.tolist(),
         )
@@ -118,7 +118,7 @@ def _nobody(split: ShardedDatasetWriter) -> None:
 
 
 def _say_what_is_missing(generator: Generator) -> None:
-    names = [generator.notes.class_names[label] for label in np.flatnonzero(generator.counts == 0)]
+    names = [generator.metadata.class_names[label] for label in np.flatnonzero(generator.counts == 0)]
     if names:
         say(f"{len(names)} of {len(generator.counts)} classes get no synthetic image: {some(names, 3)}")
 

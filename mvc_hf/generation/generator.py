@@ -37,7 +37,7 @@ class Generator:
     """
 
     recipe: Recipe
-    notes: CheckpointMetadata
+    metadata: CheckpointMetadata
     model: StableDiffusion
     method: Method
     scheduler: Any
@@ -133,7 +133,7 @@ class Generator:
 
     def finished(self, image: Image.Image) -> Image.Image:
         """A square of the model's as the source's images are: in shape, size and channels."""
-        fit = fit_of(self.recipe, self.notes)
+        fit = fit_of(self.recipe, self.metadata)
         if fit != "crop":
             image = unsquare(image, self.size, fit)
         image = image.resize(self.size, Image.Resampling.LANCZOS) if image.size != self.size else image
@@ -141,7 +141,7 @@ class Generator:
 
     def coloured(self, image: Image.Image) -> Image.Image:
         """Grey where all images of the source are. The untouched base knows nothing of them."""
-        return image.convert("L") if self.notes.grey and self.method.needs_checkpoint else image
+        return image.convert("L") if self.metadata.grey and self.method.needs_checkpoint else image
 
 
 def _generators(seed: int, labels: np.ndarray, index: np.ndarray, device: torch.device) -> list[torch.Generator]:

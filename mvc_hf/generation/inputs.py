@@ -1,4 +1,4 @@
-"""From settings and a checkpoint's notes to what generating needs: data set, base, sizes, counts."""
+"""From settings and a checkpoint's metadata to what generating needs: data set, base, sizes, counts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from ..artifacts.checkpoint import CheckpointMetadata
 from ..config.recipe import Recipe
+from ..data.base import NoSuchColumn, Source
 from ..data.loading import open_dataset
 from ..data.view import ViewConfig
 from ..diffusion.model import StableDiffusion
@@ -37,25 +38,25 @@ def check_sampling_fits(
     check_room(2 * 3 * recipe.batch_size * math.prod(size), None, pictures)
 
 
-def fit_of(recipe: Recipe, notes: CheckpointMetadata) -> str:
+def fit_of(recipe: Recipe, metadata: CheckpointMetadata) -> str:
     """How the squares that come out stand for pictures of another shape. The untouched base knows of none."""
-    known = notes.native_size and get_method(recipe.method).cls.needs_checkpoint
-    return notes.recipe.get("fit", "crop") if known else "crop"
+    known = metadata.native_size and get_method(recipe.method).cls.needs_checkpoint
+    return metadata.recipe.get("fit", "crop") if known else "crop"
 
 
-def size_of(recipe: Recipe, notes: CheckpointMetadata) -> tuple[int, int]:
+def size_of(recipe: Recipe, metadata: CheckpointMetadata) -> tuple[int, int]:
     """(width, height) of the images that come out; --image-size is the longer side where they keep proportions."""
-    native, side = notes.native_size, recipe.image_size
+    native, side = metadata.native_size, recipe.image_size
     if not side:
-        return native or (notes.resolution,) * 2
-    if native is None or fit_of(recipe, notes) == "crop":
+        return native or (metadata.resolution,) * 2
+    if native is None or fit_of(recipe, metadata) == "crop":
         return side, side
     return max(1, round(side * native[0] / max(native))), max(1, round(side * native[1] / max(native)))
 
 
-def dataset_of(recipe: Recipe, notes: CheckpointMetadata) -> str:
+def dataset_of(recipe: Recipe, metadata: CheckpointMetadata) -> str:
     """The data set of the condition images: the one given, or the one that the checkpoint names."""
-    dataset, known = recipe.dataset, notes.source
+    dataset, known = recipe.dataset, metadata.source
     if not dataset:
         dataset = known["name"]
         if not is_hub_id(dataset) and not dataset.startswith("torchvision:"):
@@ -64,19 +65,24 @@ def dataset_of(recipe: Recipe, notes: CheckpointMetadata) -> str:
     return dataset
 
 
-def source_of(recipe: Recipe, notes: CheckpointMetadata) -> Any:
+def source_of(recipe: Recipe, metadata: CheckpointMetadata) -> Source:
     """The condition images. Raises DataError where their classes are not those of the checkpoint."""
-    dataset, known = dataset_of(recipe, notes), notes.source
-    source = open_dataset(
-        dataset,
-        split=recipe.split,
-        image_column=recipe.image_column or notes.recipe.get("image_column"),
-        label_column=recipe.label_column or notes.recipe.get("label_column"),
-        view=ViewConfig.recorded(notes.recipe),
-        follow_symlinks=recipe.follow_symlinks,
-    )
+    dataset, known = dataset_of(recipe, metadata), metadata.source
+    given = {name: getattr(recipe, name) for name in ("image_column", "label_column")}
+    recorded = {name: column or metadata.recipe.get(name) for name, column in given.items()}
+
+    def opened(columns: dict[str, Any]) -> Source:
+        view = ViewConfig.recorded(metadata.recipe)
+        return open_dataset(dataset, split=recipe.split, view=view, follow_symlinks=recipe.follow_symlinks, **columns)
+
+    try:
+        source = opened(recorded)
+    except NoSuchColumn:  # other data than the checkpoint's: its columns have other names, or there are none
+        if recorded == given:
+            raise
+        source = opened(given)
     source.check_lacking(recipe.max_broken)
-    theirs, ours = (list(map(normal, names)) for names in (source.class_names, notes.class_names))
+    theirs, ours = (list(map(normal, names)) for names in (source.class_names, metadata.class_names))
     if theirs != ours:
         raise DataError(
             f"the classes of {source.name} are not those of the checkpoint: {_other_classes(theirs, ours)}"
@@ -95,29 +101,29 @@ def _other_classes(theirs: list[str], ours: list[str]) -> str:
     return " and ".join(parts) or f"they are in another order, {first}"
 
 
-def used_classes(notes: CheckpointMetadata) -> np.ndarray | None:
+def used_classes(metadata: CheckpointMetadata) -> np.ndarray | None:
     """(classes,) bool: the classes that a checkpoint has seen images of; None where it does not say (older ones)."""
-    return None if notes.images_of_class is None else np.array(notes.images_of_class) > 0
+    return None if metadata.images_of_class is None else np.array(metadata.images_of_class) > 0
 
 
-def real_counts(recipe: Recipe, notes: CheckpointMetadata) -> np.ndarray | None:
+def real_counts(recipe: Recipe, metadata: CheckpointMetadata) -> np.ndarray | None:
     """Real images of each class where no bank has counted them; None where nobody asks.
 
     They are those of the data set that is given, else of the one that the checkpoint was trained on.
     """
     if not allotment.needs_real(recipe):
         return None
-    if notes.images_of_class is not None and not recipe.dataset:
-        return np.array(notes.images_of_class)
-    source = source_of(recipe, notes)
-    if notes.images_of_class is not None and source.fingerprint == notes.source["fingerprint"]:
-        return np.array(notes.images_of_class)  # without those that could not be read
+    if metadata.images_of_class is not None and not recipe.dataset:
+        return np.array(metadata.images_of_class)
+    source = source_of(recipe, metadata)
+    if metadata.images_of_class is not None and source.fingerprint == metadata.source["fingerprint"]:
+        return np.array(metadata.images_of_class)  # without those that could not be read
     return np.array([len(rows) for rows in source.members])
 
 
-def base_of(recipe: Recipe, notes: CheckpointMetadata) -> str:
+def base_of(recipe: Recipe, metadata: CheckpointMetadata) -> str:
     """The untouched base: the one given, or the one that the checkpoint names."""
-    name, revision = notes.base["name"], notes.base["revision"]
+    name, revision = metadata.base["name"], metadata.base["revision"]
     if recipe.base:
         return recipe.base
     if revision is None:

@@ -22,14 +22,14 @@ from ..config.fields import GENERATE
 from ..config.recipe import Recipe
 from ..data.base import Source
 from ..data.groups import Groups
-from ..diffusion.latent_bank import LatentBank
+from ..diffusion.banks.latents import LatentBank
+from ..diffusion.banks.text import TextBank
 from ..diffusion.model import StableDiffusion, load_base, precision
 from ..diffusion.sampling import make_scheduler
-from ..diffusion.text_bank import TextBank
-from ..hub.download import locate
+from ..hub.download.models import locate
 from ..methods.base import Components
 from ..methods.registry import RegisteredMethod, get_method
-from ..storage.layout import NOTES
+from ..storage.layout import METADATA
 from . import counts
 from .generator import Generator
 from .inputs import SEEN, base_of, check_sampling_fits, real_counts, size_of, source_of, used_classes
@@ -39,7 +39,7 @@ NOT_IDENTITY = ("split", "image_column", "label_column", "max_broken")  # the da
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a generation is made from: found, but for the notes not read yet.
+    """What a generation is made from: found, but for the metadata not read yet.
 
     Attributes:
         recipe: the settings that count for the method.
@@ -51,17 +51,17 @@ class Resolved:
     folder: Path
     name: str
     commit: str | None
-    notes: CheckpointMetadata
+    metadata: CheckpointMetadata
 
     @cached_property
     def captions(self) -> CaptionTable:
         """The checkpoint's. Raises ModelError where they are damaged."""
-        return load_captions(self.folder, self.notes.class_names)
+        return load_captions(self.folder, self.metadata.class_names)
 
     @cached_property
     def source(self) -> Source | None:
         """The real images, None where the method looks at none. Raises as `inputs.source_of`."""
-        return source_of(self.recipe, self.notes) if self.method.cls.needs_images else None
+        return source_of(self.recipe, self.metadata) if self.method.cls.needs_images else None
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,9 @@ def open_generator(recipe: Recipe, checkpoint: str | Path, state: Any) -> Genera
     with state.main_process_first():  # one process encodes, the others find it done
         banks = encode(found, loaded)
         real = _real_counts(found, banks)
-    used = used_classes(found.notes) if banks.images is None or real is None else real > 0
+    used = used_classes(found.metadata) if banks.images is None or real is None else real > 0
     generator = assemble(found, loaded, banks)
-    generator.counts = counts.images_of_class(recipe, len(found.notes.class_names), real, used)
+    generator.counts = counts.images_of_class(recipe, len(found.metadata.class_names), real, used)
     loaded.model.to(state.device, dtype)
     generator.made_from = _made_from(found, loaded, banks, generator.counts)
     generator.provenance = _provenance(found, loaded, generator.made_from)
@@ -117,7 +117,7 @@ def resolve(recipe: Recipe, checkpoint: str | Path, state: Any = None) -> Resolv
     """
     method = get_method(recipe.method)
     with state.main_process_first() if state else contextlib.nullcontext():  # one process downloads
-        folder, name, commit = locate(checkpoint, NOTES) or (Path(checkpoint), "", None)
+        folder, name, commit = locate(checkpoint, METADATA) or (Path(checkpoint), "", None)
     return Resolved(settled(recipe, method), method, folder, name, commit, CheckpointMetadata.load(folder))
 
 
@@ -134,15 +134,15 @@ def load(found: Resolved, device: torch.device) -> Loaded:
         RecipeError: the scheduler does not go with it.
         NotEnoughMemory: not even the pictures of a batch can be held.
     """
-    recipe, notes = found.recipe, found.notes
+    recipe, metadata = found.recipe, found.metadata
     _ = found.captions  # before a model is fetched
     if found.method.cls.needs_checkpoint:
         model = load_base(str(found.folder))
     else:
-        model = load_base(base_of(recipe, notes), recipe.variant)
+        model = load_base(base_of(recipe, metadata), recipe.variant)
     scheduler = make_scheduler(recipe.scheduler, model.scheduler.config, recipe.num_inference_steps)
-    size = size_of(recipe, notes)
-    check_sampling_fits(recipe, model, notes.resolution, size, device)
+    size = size_of(recipe, metadata)
+    check_sampling_fits(recipe, model, metadata.resolution, size, device)
     model.to(device)
     return Loaded(model, scheduler, size)
 
@@ -158,14 +158,14 @@ def encode(
     if found.source is None:
         return Banks(text)
     groups = Groups.of(found.source, recipe.group_column) if recipe.group_column else None
-    images = image_bank(found.source, loaded.model, resolution=found.notes.resolution, max_broken=recipe.max_broken)
+    images = image_bank(found.source, loaded.model, resolution=found.metadata.resolution, max_broken=recipe.max_broken)
     return Banks(text, images, groups)
 
 
 def assemble(found: Resolved, loaded: Loaded, banks: Banks) -> Generator:
     """Method and model together. What a data set records of them is `open_generator`'s to add."""
     recipe, model = found.recipe, loaded.model
-    side = found.notes.resolution // model.vae_factor
+    side = found.metadata.resolution // model.vae_factor
     components = Components(
         seed=recipe.seed,
         model=model,
@@ -176,25 +176,25 @@ def assemble(found: Resolved, loaded: Loaded, banks: Banks) -> Generator:
         num_inference_steps=recipe.num_inference_steps,
     )
     method = found.method.cls(found.method.config_of(recipe), components)
-    return Generator(recipe, found.notes, model, method, loaded.scheduler, loaded.size, banks.groups)
+    return Generator(recipe, found.metadata, model, method, loaded.scheduler, loaded.size, banks.groups)
 
 
 def _real_counts(found: Resolved, banks: Banks) -> np.ndarray | None:
     """Real images of each class; None where nobody asks."""
     if banks.images is None:
-        return real_counts(found.recipe, found.notes)
+        return real_counts(found.recipe, found.metadata)
     return np.array([len(rows) for rows in banks.images.members])
 
 
 def _made_from(found: Resolved, loaded: Loaded, banks: Banks, images_of_class: np.ndarray) -> dict[str, Any]:
     """Everything that decides the rows: data and models by their content, not by where they lie."""
-    recipe, notes, method = found.recipe, found.notes, found.method
+    recipe, metadata, method = found.recipe, found.metadata, found.method
     made_from = recipe.identity(GENERATE) | {
         "dataset": None if found.source is None else found.source.fingerprint,
         "base": None if method.cls.needs_checkpoint else loaded.model.fingerprint(),
-        "checkpoint": notes.fingerprint,
+        "checkpoint": metadata.fingerprint,
         "image_size": list(loaded.size),
-        **{name: value for name, value in notes.recipe.items() if name in SEEN and value not in (None, "crop")},
+        **{name: value for name, value in metadata.recipe.items() if name in SEEN and value not in (None, "crop")},
         **counts.identity(recipe, images_of_class),
         **method.own_settings(recipe),
     }
@@ -207,18 +207,18 @@ def _made_from(found: Resolved, loaded: Loaded, banks: Banks, images_of_class: n
 
 def _provenance(found: Resolved, loaded: Loaded, made_from: dict[str, Any]) -> dict[str, Any]:
     """Names, commits and licences of what the rows came from, for the card."""
-    notes, model, source = found.notes, loaded.model, found.source
+    metadata, model, source = found.metadata, loaded.model, found.source
     provenance = {
-        "checkpoint": {"name": found.name, "revision": found.commit, "fingerprint": notes.fingerprint},
-        "base": notes.base,
-        "source": notes.source,
-        "finetune": notes.recipe,
+        "checkpoint": {"name": found.name, "revision": found.commit, "fingerprint": metadata.fingerprint},
+        "base": metadata.base,
+        "source": metadata.source,
+        "finetune": metadata.recipe,
         "versions": versions(),
     }
     if not found.method.cls.needs_checkpoint:
         base = {"name": model.name, "revision": model.revision, "fingerprint": made_from["base"]}
-        provenance["base"] = {**notes.base, **base} if model.name == notes.base["name"] else base
-    if source is not None and source.fingerprint != notes.source["fingerprint"]:
+        provenance["base"] = {**metadata.base, **base} if model.name == metadata.base["name"] else base
+    if source is not None and source.fingerprint != metadata.source["fingerprint"]:
         provenance["source"] = {
             "name": source.name, "revision": source.revision, "fingerprint": source.fingerprint
         }  # fmt: skip

@@ -68,12 +68,12 @@ class GenerationRequest:
         given = dict(given)
         model = given.pop("model", None) or run.model or _made_by(run) or _place_of(file)
         recipe = _with(run.recipe, given)
-        notes = resolve(recipe, model).notes
+        metadata = resolve(recipe, model).metadata
         if not any(getattr(recipe, name) for name in HOW_MANY):
             recipe = replace(recipe, images_per_class=IMAGES_PER_CLASS)  # the same whether it is said or not
-        key = recipe.identity(GENERATE) | {"checkpoint": notes.fingerprint} | _inputs(recipe, notes)
+        key = recipe.identity(GENERATE) | {"checkpoint": metadata.fingerprint} | _inputs(recipe, metadata)
         key |= get_method(recipe.method).own_settings(recipe)
-        return cls(recipe, model, notes.class_names, fingerprint(key))
+        return cls(recipe, model, metadata.class_names, fingerprint(key))
 
     @property
     def grouped(self) -> bool:
@@ -118,7 +118,7 @@ def _text_of(file: str) -> str:
         return read_text(file)
     import fsspec
 
-    from ..hub.remote_files import RemoteFile
+    from ..hub.download.remote_files import RemoteFile
     from ..utils.text import reason
 
     try:
@@ -131,21 +131,21 @@ def _text_of(file: str) -> str:
 
 def _made_by(run: RunRecipe) -> str | None:
     """The checkpoint that a run of the recipe has made here."""
-    from ..storage.layout import CHECKPOINT, NOTES
+    from ..storage.layout import CHECKPOINT, METADATA
 
     folder = Path(run.output).expanduser() / CHECKPOINT
-    return str(folder) if run.output and (folder / NOTES).is_file() else None
+    return str(folder) if run.output and (folder / METADATA).is_file() else None
 
 
 def _place_of(file: str) -> str:
     """The checkpoint that the recipe lies in. Raises RecipeError where it lies in none."""
-    from ..storage.layout import NOTES
+    from ..storage.layout import METADATA
 
     found = ON_THE_HUB.fullmatch(file)
     if found and found["id"].split("/")[0] not in OTHER_REPOSITORIES:
         return "@".join(filter(None, (found["id"], unquote(found["revision"] or ""))))
     folder = Path(file).parent
-    if "://" not in file and (folder / NOTES).is_file():
+    if "://" not in file and (folder / METADATA).is_file():
         return str(folder)
     raise RecipeError(
         f"no checkpoint: {file} names no model and does not lie beside one; give model=, a folder made by mvc-hf "
@@ -153,21 +153,21 @@ def _place_of(file: str) -> str:
     )
 
 
-def _inputs(recipe: Recipe, notes: CheckpointMetadata) -> dict[str, Any]:
+def _inputs(recipe: Recipe, metadata: CheckpointMetadata) -> dict[str, Any]:
     """What identifies the condition images, or the untouched base, without reading all of them."""
-    from ..hub.download import locate
+    from ..hub.download.models import locate
     from .inputs import base_of, dataset_of, real_counts, source_of
 
     method = get_method(recipe.method).cls
     inputs: dict[str, Any] = {"base": None}
     if not method.needs_checkpoint:
-        base = base_of(recipe, notes)
+        base = base_of(recipe, metadata)
         inputs["base"] = _files_key(base) or (locate(base, variant=recipe.variant) or ())[1:]
     if method.needs_images:
-        dataset = dataset_of(recipe, notes)
+        dataset = dataset_of(recipe, metadata)
         there = _files_key(dataset, recipe.follow_symlinks)
-        return inputs | {"dataset": there or source_of(recipe, notes).fingerprint}
-    real = real_counts(recipe, notes)
+        return inputs | {"dataset": there or source_of(recipe, metadata).fingerprint}
+    real = real_counts(recipe, metadata)
     return inputs | {"dataset": None if real is None else real.tolist()}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,9 +118,7 @@ def _refusal(user: dict[str, Any], repo_id: str) -> str:
 
 
 def _may_write(api: Any, repo_id: str, kind: str) -> bool:
-    """The Hub's own word on a repository that is there; clients of old have no such call."""
-    if "write" not in inspect.signature(api.auth_check).parameters:
-        return False
+    """The Hub's own word on a repository that is there."""
     try:
         answered(lambda: api.auth_check(repo_id, repo_type=kind, write=True))
     except Exception as error:

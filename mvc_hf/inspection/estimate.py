@@ -30,9 +30,9 @@ from ..errors import ModelError, RecipeError
 from ..generation.counts import images_of_class
 from ..generation.inputs import base_of, check_sampling_fits, real_counts, size_of, used_classes
 from ..generation.opening import Loaded, Resolved, assemble, load, resolve, settled
-from ..hub.download import locate
+from ..hub.download.models import locate
 from ..methods.registry import get_method
-from ..storage.layout import CAPTIONS, CHECKPOINT, NOTES, SYNTHETIC
+from ..storage.layout import CAPTIONS, CHECKPOINT, METADATA, SYNTHETIC
 from ..training.finetune import check_training_fits
 from ..utils.distributed import Alone
 from ..utils.progress import say
@@ -57,7 +57,7 @@ class Opened:
     """What the stages of a run work on.
 
     Attributes:
-        found: what its data set will be made from. Where there is no checkpoint yet, its notes are those that
+        found: what its data set will be made from. Where there is no checkpoint yet, its metadata is what
             fine-tuning would write, as far as the sample tells.
         sample: of the images that the run looks at; None where it looks at none.
         model: that is encoded with, and fine-tuned.
@@ -97,11 +97,11 @@ def plan(run: RunRecipe) -> Plan:
 
 def _open_checkpoint(run: RunRecipe, device: torch.device) -> Opened:
     """For a run that only generates."""
-    there = locate(run.model, NOTES)
+    there = locate(run.model, METADATA)
     if there is None:
         raise ModelError(f"no checkpoint at {run.model!r}: give a folder made by mvc-hf finetune")
     found = resolve(run.recipe, there[0])
-    _say_begin(found.source, found.notes.class_names, device)
+    _say_begin(found.source, found.metadata.class_names, device)
     sample = None if found.source is None else Sample.of(found.source)
     groups = _groups_of(run.recipe, found.source)
     started = time.monotonic()
@@ -121,10 +121,10 @@ def _open_base(recipe: Recipe, device: torch.device) -> Opened:
     check_trainable(model.scheduler)
     resolution = model.check_resolution(recipe.resolution or model.resolution)
     check_training_fits(recipe, model, resolution, len(source.rows), device)
-    notes = _notes_to_come(recipe, sample, model, resolution)
-    check_sampling_fits(recipe, model, resolution, size_of(recipe, notes), device)
+    metadata = _notes_to_come(recipe, sample, model, resolution)
+    check_sampling_fits(recipe, model, resolution, size_of(recipe, metadata), device)
     make_scheduler(recipe.scheduler, model.scheduler.config, recipe.num_inference_steps)  # says what it does not take
-    found = Resolved(settled(recipe, method), method, model.folder, "", None, notes)
+    found = Resolved(settled(recipe, method), method, model.folder, "", None, metadata)
     return Opened(found, sample, model, None, seconds, groups)
 
 
@@ -159,7 +159,7 @@ def _notes_to_come(recipe: Recipe, sample: Sample, model: StableDiffusion, resol
 def _measure(opened: Opened, device: torch.device, folder: Path) -> StageMeasurements:
     """Stage by stage, each in small."""
     found, sample, model = opened.found, opened.sample, opened.model
-    recipe, resolution = found.recipe, found.notes.resolution
+    recipe, resolution = found.recipe, found.metadata.resolution
     trained_on = sample if opened.loaded is None else None
     measured = StageMeasurements(device)
     if trained_on is not None:
@@ -183,9 +183,9 @@ def _generating(
 ) -> tuple[Cost, None]:
     """Over a generator as `generate` opens it, but for its banks: those of the sample."""
     found, loaded = opened.found, opened.loaded or _to_generate_with(opened)
-    recipe, notes, needs_images = found.recipe, found.notes, found.method.cls.needs_images
+    recipe, metadata, needs_images = found.recipe, found.metadata, found.method.cls.needs_images
     loaded.model.to(device)
-    banks = sample_banks(loaded.model, captions.table, opened.sample, notes.resolution, images=needs_images)
+    banks = sample_banks(loaded.model, captions.table, opened.sample, metadata.resolution, images=needs_images)
     generator = assemble(found, loaded, banks)
     loaded.model.to(device, precision(recipe.mixed_precision))
     total = int(_images_of_class(found, opened.sample).sum())
@@ -195,19 +195,19 @@ def _generating(
 def _to_generate_with(opened: Opened) -> Loaded:
     """The model that was fine-tuned a little, or the base anew where the method takes it untouched."""
     found = opened.found
-    recipe, notes, model = found.recipe, found.notes, opened.model
+    recipe, metadata, model = found.recipe, found.metadata, opened.model
     if found.method.cls.needs_checkpoint:
         widen_unet(model.unet).eval().requires_grad_(False)
     else:
-        model = load_base(base_of(recipe, notes), recipe.variant)
+        model = load_base(base_of(recipe, metadata), recipe.variant)
     scheduler = make_scheduler(recipe.scheduler, model.scheduler.config, recipe.num_inference_steps)
-    return Loaded(model, scheduler, size_of(recipe, notes))
+    return Loaded(model, scheduler, size_of(recipe, metadata))
 
 
 def _images_of_class(found: Resolved, sample: Sample | None) -> np.ndarray:
     """Synthetic images of each class."""
     if sample is None:
-        real, used = real_counts(found.recipe, found.notes), used_classes(found.notes)
+        real, used = real_counts(found.recipe, found.metadata), used_classes(found.metadata)
     else:
         real, used = np.array([len(rows) for rows in sample.source.members]), sample.source.used
-    return images_of_class(found.recipe, len(found.notes.class_names), real, used)
+    return images_of_class(found.recipe, len(found.metadata.class_names), real, used)

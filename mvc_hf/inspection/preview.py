@@ -17,13 +17,13 @@ from PIL import Image
 
 from ..config.recipe import Recipe
 from ..data.decoding import to_rgb
+from ..diffusion.banks.on_demand import OnDemandLatentBank, OnDemandTextBank
 from ..diffusion.model import precision
-from ..diffusion.on_demand_banks import OnDemandLatentBank, OnDemandTextBank
 from ..errors import ModelError, MvcError, RecipeError
 from ..generation.generator import Generator
 from ..generation.inputs import base_of, used_classes
 from ..generation.opening import Resolved, assemble, encode, load, resolve
-from ..hub.download import locate
+from ..hub.download.models import locate
 from ..methods.base import SamplingInputs
 from ..methods.registry import RegisteredMethod, get_method
 from ..mixing import MixPlans
@@ -114,8 +114,8 @@ def preview(
     method = get_method(recipe.method)
     columns = _columns(recipe, method, settings)
     found = resolve(recipe, model)
-    notes = found.notes
-    chosen = choose_classes(classes, notes.class_names, used_classes(notes))
+    metadata = found.metadata
+    chosen = choose_classes(classes, metadata.class_names, used_classes(metadata))
     if rows < 1 or rows * len(chosen) > MAX_ROWS:
         raise RecipeError(
             f"{rows} rows of each of {len(chosen)} classes: a sheet has 1 to {MAX_ROWS} rows; "
@@ -149,7 +149,7 @@ def preview(
     conditions = inputs[0].provenance["condition"]
     made = [
         Row(
-            class_name=notes.class_names[label],
+            class_name=metadata.class_names[label],
             label=int(label),
             index=int(index[i]),
             caption=inputs[0].provenance["prompt"][i],
@@ -161,7 +161,7 @@ def preview(
         for i, label in enumerate(labels)
     ]
     name = found.name or Path(model).name
-    dataset = notes.source["name"] if source is None else source.name
+    dataset = metadata.source["name"] if source is None else source.name
     return Preview(tuple(made), columns, found.recipe, name, dataset, text.tokens, text.width)
 
 
@@ -216,7 +216,7 @@ def _base(found: Resolved) -> str | None:
     """The untouched base; None, and a line, where nobody said where it is."""
     recipe = found.recipe
     try:
-        name = base_of(recipe, found.notes)
+        name = base_of(recipe, found.metadata)
         if locate(name, variant=recipe.variant) is None:
             raise ModelError(f"no model at {name!r}: give --base a folder in diffusers' layout, or a Hub id")
         return name

@@ -22,15 +22,15 @@ from ..artifacts.checkpoint import CheckpointMetadata
 from ..artifacts.rows import Row, find_row
 from ..config.fields import GENERATE
 from ..config.recipe import Recipe
+from ..diffusion.banks.on_demand import OnDemandLatentBank, OnDemandTextBank
 from ..diffusion.model import precision
-from ..diffusion.on_demand_banks import OnDemandLatentBank, OnDemandTextBank
 from ..errors import DataError, ModelError, RecipeError
 from ..generation.generator import Generator
 from ..generation.inputs import dataset_of
 from ..generation.opening import Banks, Resolved, assemble, encode, load, resolve
-from ..hub.download import locate
+from ..hub.download.models import locate
 from ..methods.base import FromRecord, SamplingInputs
-from ..storage.layout import NOTES
+from ..storage.layout import METADATA
 from ..utils.distributed import Alone
 from ..utils.progress import say
 
@@ -114,7 +114,7 @@ def replay(
     recipe = replace(_recipe_of(row, condition_data, base), follow_symlinks=follow_symlinks)
     folder, called = _checkpoint_of(row, model)
     found = resolve(recipe, folder)
-    if found.notes.fingerprint != row.made_from.get("checkpoint"):
+    if found.metadata.fingerprint != row.made_from.get("checkpoint"):
         raise ModelError(f"{called} is another checkpoint than the one that the row was made from")
     recipe, allowed = _possible_here(found.recipe)
     found = _checked(replace(found, recipe=recipe), row)
@@ -145,7 +145,7 @@ def _checked(found: Resolved, row: Row) -> Resolved:
             )
     if not found.method.cls.needs_images:
         return found
-    found = replace(found, recipe=_with_dataset(found.recipe, found.notes))
+    found = replace(found, recipe=_with_dataset(found.recipe, found.metadata))
     source = found.source
     if source is not None and source.fingerprint != row.made_from.get("dataset"):
         raise DataError(
@@ -212,11 +212,11 @@ def _recipe_of(row: Row, dataset: str, base: str) -> Recipe:
     return Recipe(**settings | {name: row[name] for name in ("seed", "method")})
 
 
-def _with_dataset(recipe: Recipe, notes: CheckpointMetadata) -> Recipe:
+def _with_dataset(recipe: Recipe, metadata: CheckpointMetadata) -> Recipe:
     try:
-        return replace(recipe, dataset=dataset_of(recipe, notes))
+        return replace(recipe, dataset=dataset_of(recipe, metadata))
     except RecipeError as error:
-        name = notes.source["name"]
+        name = metadata.source["name"]
         raise RecipeError(f"give --dataset-source: the condition images are of the local data set {name!r}") from error
 
 
@@ -236,11 +236,11 @@ def _checkpoint_of(row: Row, model: str | None) -> tuple[Path, str]:
         model = f"{name}@{revision}"
     if model is None and name and row.folder is not None:
         beside = row.folder.absolute().parent / name
-        model = str(beside) if (beside / NOTES).is_file() else None
+        model = str(beside) if (beside / METADATA).is_file() else None
     if model is None:
         which = f"the local checkpoint {name!r}" if name else "a checkpoint that the data set does not name"
         raise RecipeError(f"give --model: the row was made from {which}")
-    found = locate(model, NOTES)
+    found = locate(model, METADATA)
     if found is None:
         raise ModelError(f"no checkpoint at {model!r}: give a folder made by mvc-hf finetune, or its Hub id")
     return found[0], os.fspath(model)

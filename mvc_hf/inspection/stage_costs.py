@@ -21,10 +21,10 @@ from ..config.recipe import Recipe
 from ..data.base import Source
 from ..data.decoding import to_rgb
 from ..data.groups import Groups
-from ..diffusion.latent_bank import IMAGE_BATCH, LatentBank, moments_of
+from ..diffusion.banks.latents import IMAGE_BATCH, LatentBank, moments_of
+from ..diffusion.banks.text import TEXT_BATCH, TextBank
 from ..diffusion.model import StableDiffusion
 from ..diffusion.sampling import steps_from
-from ..diffusion.text_bank import TEXT_BATCH, TextBank
 from ..errors import DivergedError
 from ..generation.finishing import png_threads
 from ..generation.generator import Generator

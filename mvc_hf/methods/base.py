@@ -18,9 +18,9 @@ from ..utils.rng import Stream, normal
 if TYPE_CHECKING:
     import torch
 
-    from ..diffusion.latent_bank import LatentBank
+    from ..diffusion.banks.latents import LatentBank
+    from ..diffusion.banks.text import TextBank
     from ..diffusion.model import StableDiffusion
-    from ..diffusion.text_bank import TextBank
     from ..mixing import MixPlans
 
 

@@ -12,8 +12,8 @@ import importlib
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..config.method_names import BUILT_IN, METHOD_NAMES
 from ..config.recipe import Recipe
+from ..config.stages.generating import BUILT_IN, METHOD_NAMES
 from ..errors import RecipeError
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import OutputError
 from ..hub.ids import DATASET, MODEL
 from ..storage.integrity import check_folder, recorded_of_checkpoint
-from ..storage.layout import CAPTIONS, MANIFEST, NOTES
+from ..storage.layout import CAPTIONS, MANIFEST, METADATA
 from ..storage.manifest import read_manifest
 from ..utils.text import brief
 
@@ -65,7 +65,7 @@ def finished(folder: Path) -> Finished:
     """
     if not folder.is_dir():
         raise OutputError(f"no folder {str(folder)!r}: give one made by mvc-hf finetune or mvc-hf generate")
-    if (folder / NOTES).exists():
+    if (folder / METADATA).exists():
         recorded = recorded_of_checkpoint(folder)
         return _checked(Finished(folder, MODEL, dict(_model_files(folder)), recorded))
     manifest = read_manifest(folder)
@@ -78,11 +78,11 @@ def finished(folder: Path) -> Finished:
         raise OutputError(f"{folder} is not finished: give its finetune command again, then push")
     inner = [name for name in ("checkpoint", "synthetic") if finished_inside(folder / name)]
     hint = f"; push {' or '.join(str(folder / name) for name in inner)}" if inner else ""
-    raise OutputError(f"{folder} has neither {NOTES} nor {MANIFEST}: it was not made by mvc-hf{hint}")
+    raise OutputError(f"{folder} has neither {METADATA} nor {MANIFEST}: it was not made by mvc-hf{hint}")
 
 
 def finished_inside(folder: Path) -> bool:
-    return (folder / NOTES).exists() or (folder / MANIFEST).exists()
+    return (folder / METADATA).exists() or (folder / MANIFEST).exists()
 
 
 def card(folder: Path, kind: str, repo_id: str) -> bytes:
@@ -101,6 +101,15 @@ def pictures(found: Finished) -> dict[str, Path]:
     if found.kind == DATASET and not (found.folder / SAMPLES).exists():
         draw_samples(found.folder)
     return {name: own_file(found.folder, name) for name in PICTURES if (found.folder / name).exists()}
+
+
+def reported(found: Finished) -> dict[str, Path | bytes]:
+    """What `mvc-hf report` found of a data set, as far as it is published."""
+    from .quality import quality_of
+
+    manifest = read_manifest(found.folder) if found.kind == DATASET else None
+    quality = quality_of(found.folder, manifest) if manifest else None
+    return quality.files() if quality else {}
 
 
 def own_file(folder: Path, name: str) -> Path:
@@ -140,7 +149,7 @@ def _model_files(folder: Path) -> Iterator[tuple[str, Path]]:
         components = [name for name, value in index.items() if isinstance(value, list) and value[0]]
     except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         raise OutputError(f"{folder / 'model_index.json'} cannot be read: fine-tune into a new folder") from error
-    for name in ("model_index.json", NOTES, CAPTIONS):
+    for name in ("model_index.json", METADATA, CAPTIONS):
         yield name, own_file(folder, name)
     for component in components:
         if component not in COMPONENTS:

@@ -14,6 +14,7 @@ from ..storage.notes import atomic_write
 from ..utils.text import one_line
 from .markup import markdown, pairs, yaml_code, yaml_text
 from .provenance import Licence, Origin, publishable
+from .quality import NOTHING, quality_of
 from .rendering import (
     CITATION,
     SAMPLES,
@@ -51,7 +52,7 @@ def dataset_card(folder: Path, repo_id: str | None = None) -> str:
 
     folder, here = Path(folder), snippet_address(Path(folder), repo_id)
     manifest = _finished(folder)
-    shards = ShardReader.of(folder, manifest)
+    shards, quality = ShardReader.of(folder, manifest), quality_of(folder, manifest)
     names, made_from = manifest["class_names"], publishable(manifest["made_from"])
     known = publishable(manifest.get("provenance") or {})
     checkpoint, base = Origin.of(known.get("checkpoint"), "model"), Origin.of(known.get("base"), "model")
@@ -69,7 +70,7 @@ def dataset_card(folder: Path, repo_id: str | None = None) -> str:
         recipe=yaml_code(made_from),
         finetuning=finetuning_section(known.get("finetune")),
         versions=pairs(("library", "version"), known.get("versions")),
-        metrics="No figure of fidelity, diversity or copying was recorded with this data set.",
+        metrics=quality.section() if quality else NOTHING,
         classes=class_table(names, shards.images_of_class(len(names)), "images", "the metadata of this card"),
         here=here,
         checkpoint=checkpoint.address or "path/to/checkpoint",

@@ -35,10 +35,10 @@ def model_card(folder: Path, repo_id: str | None = None) -> str:
     from ..captions.table import with_prefix
 
     folder, here = Path(folder), snippet_address(Path(folder), repo_id)
-    notes = CheckpointMetadata.load(folder)
-    base, source = Origin.of(notes.base, "model"), Origin.of(notes.source, "dataset")
-    captions = load_captions(folder, notes.class_names).pool_size
-    recipe = publishable(notes.recipe)
+    metadata = CheckpointMetadata.load(folder)
+    base, source = Origin.of(metadata.base, "model"), Origin.of(metadata.source, "dataset")
+    captions = load_captions(folder, metadata.class_names).pool_size
+    recipe = publishable(metadata.recipe)
     same_class = recipe.get("pairing", "same-class") == "same-class"
     return filled(
         "model_card_template.md",
@@ -50,15 +50,15 @@ def model_card(folder: Path, repo_id: str | None = None) -> str:
         coarse=markdown(recipe.get("coarse")),
         fine=markdown(recipe.get("fine")),
         recipe=yaml_code(recipe),
-        versions=pairs(("library", "version"), publishable(notes.versions)),
-        metrics=pairs(("figure", "value"), with_spaces(publishable(notes.training))),
-        classes=class_table(notes.class_names, captions, "captions", "`mvc.json`"),
+        versions=pairs(("library", "version"), publishable(metadata.versions)),
+        metrics=pairs(("figure", "value"), with_spaces(publishable(metadata.training))),
+        classes=class_table(metadata.class_names, captions, "captions", "`mvc.json`"),
         here=here,
-        resolution=int(notes.resolution),
-        prompt=python_literal(with_prefix(notes.class_names[0], "")),
+        resolution=int(metadata.resolution),
+        prompt=python_literal(with_prefix(metadata.class_names[0], "")),
         dataset=source.address or "path/to/your/images",
         timm_data=timm_data(source),
-        num_classes=len(notes.class_names),
+        num_classes=len(metadata.class_names),
         licence=_model_licence(base, source),
         citation=CITATION,
     )

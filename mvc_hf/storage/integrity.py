@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import ModelError, MvcError
 from ..utils.progress import say
 from .files import cache_root
-from .layout import NOTES
+from .layout import METADATA
 from .notes import read_json, write_json
 
 COMPONENTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
@@ -122,14 +122,14 @@ def recorded_of_checkpoint(folder: Path) -> dict[str, str]:
         ModelError: its `mvc.json` cannot be read.
     """
     try:
-        found = read_json(folder / NOTES, way_out(folder, NOTES), error=ModelError).get("sha256")
+        found = read_json(folder / METADATA, way_out(folder, METADATA), error=ModelError).get("sha256")
     except (FileNotFoundError, NotADirectoryError):
         return {}
     if found is None:
         return {}
     if isinstance(found, dict) and all(isinstance(value, str) and _is_inside(name) for name, value in found.items()):
         return found
-    raise ModelError(f"{folder / NOTES} has an unusable 'sha256': {way_out(folder, NOTES)}")
+    raise ModelError(f"{folder / METADATA} has an unusable 'sha256': {way_out(folder, METADATA)}")
 
 
 def check_checkpoint(folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
-NOTES, CAPTIONS = "mvc.json", "captions.parquet"  # of a checkpoint
+METADATA, CAPTIONS = "mvc.json", "captions.parquet"  # of a checkpoint
 MANIFEST, RECORDS = "manifest.json", ".shards"
 CHECKPOINT, SYNTHETIC = "checkpoint", "synthetic"  # in the output folder of a run
+COMPARE, SWEEP = "compare", "sweep"  # there, too: what was compared, and the cells of a sweep
+REPORT = "report"  # folder beside the shards of a synthetic data set
+SCORES, FIGURES, PAGE, SHEET = "scores.parquet", "report.json", "report.html", "sheet.png"  # in it

@@ -15,8 +15,8 @@ import torch
 from .. import mixing
 from ..config.recipe import Recipe
 from ..data.groups import Groups
-from ..diffusion.latent_bank import LatentBank
-from ..diffusion.text_bank import TextBank
+from ..diffusion.banks.latents import LatentBank
+from ..diffusion.banks.text import TextBank
 from ..utils.rng import Stream, below, normal, words
 from .holdout import choose_holdout
 from .objective import Batch, drop_conditions

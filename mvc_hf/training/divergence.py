@@ -8,7 +8,7 @@ from typing import Any
 
 from ..config.recipe import Recipe
 from ..errors import DivergedError
-from .state import saved_states, step_of
+from .output.state import saved_states, step_of
 
 # fp16's gradient scaler starts at 2^16 and halves its scale with every step that it skips; a few at the start, and one
 # now and then, are its way of working.

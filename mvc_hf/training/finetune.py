@@ -20,10 +20,10 @@ from ..data.apart import keep_apart
 from ..data.base import Source
 from ..data.groups import Groups
 from ..data.loading import open_for
-from ..diffusion.latent_bank import IMAGE_BATCH, LatentBank
+from ..diffusion.banks.latents import IMAGE_BATCH, LatentBank
+from ..diffusion.banks.text import TextBank
 from ..diffusion.model import StableDiffusion, load_base, precision
 from ..diffusion.saving import save_pipeline
-from ..diffusion.text_bank import TextBank
 from ..diffusion.unet import check_trainable
 from ..errors import RecipeError
 from ..hub.metadata import licence_of
@@ -37,7 +37,7 @@ from ..utils.text import some
 from .dataset import TrainingSet
 from .holdout import HOLDOUT_FROM
 from .lr_schedule import TrainingSchedule
-from .output_folder import check_folder, claim, is_finished
+from .output.folder import check_folder, claim, is_finished
 from .trainer import Trainer
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -70,10 +69,6 @@ class HoldoutMonitor:
     since_best: int = 0  # measurements without a better one
     warned: bool = False
     last: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.best == math.inf:  # as older versions noted it
-            self.best = None
 
     def note(self, step: int, held_out: float, seen: float) -> None:
         """Note the loss of held-out images and that of images trained on; warn, once, where copying has begun."""

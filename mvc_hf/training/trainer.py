@@ -22,9 +22,9 @@ from .dataset import TrainingSet, prefetched, sample_numbers
 from .divergence import LossCheck, diverged
 from .holdout import HoldoutMonitor, probe_loss
 from .lr_schedule import TrainingSchedule
-from .metrics import TrainingLog
 from .objective import Batch, denoising_loss
-from .state import TrainingState
+from .output.log import TrainingLog
+from .output.state import TrainingState
 
 
 class Trainer:

@@ -53,7 +53,8 @@ class Alone:
         import torch
         from accelerate.utils import parse_flag_from_env
 
-        found = None if parse_flag_from_env("ACCELERATE_USE_CPU") else torch.accelerator.current_accelerator(True)
+        works = torch.accelerator.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU")
+        found = torch.accelerator.current_accelerator() if works else None
         several = found is not None and torch.accelerator.device_count() > 1
         index = int(os.environ.get("LOCAL_RANK", "0")) if several else None
         self.device = torch.device("cpu") if found is None else torch.device(found.type, index)

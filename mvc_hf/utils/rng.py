@@ -1,11 +1,11 @@
 """Random numbers that belong to an address instead of to a moment.
 
-A sample has an address: (seed, label, k). Whatever is drawn for it is a pure function of that address and of a
+A sample has an address: (seed, label, index). Whatever is drawn for it is a pure function of that address and of a
 `Stream`, the purpose of the draw. No generator is carried along, so a batch size, a process count, a restart or
 another machine changes nothing.
 
 The function is Philox4x64-10 of Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3" (SC 2011): a keyed
-bijection of 256-bit counters. Seed and stream are the key, and block, k and label are words of the counter, so two
+bijection of 256-bit counters. Seed and stream are the key, and block, index and label are words of the counter, so two
 addresses can neither collide nor overlap, and nothing needs hashing.
 """
 
@@ -51,36 +51,40 @@ class Stream(IntEnum):
     CAPTION = 12
     SUBSET = 13
     CAPTION_LIMIT = 14
+    FOLD = 15
+    WEIGHT = 16
+    VALIDATION = 17
 
 
 def words(
-    seed: int, stream: int, label: Integers, k: Integers, count: int, *, first_block: int = 0
+    seed: int, stream: int, label: Integers, index: Integers, count: int, *, first_block: int = 0
 ) -> NDArray[np.uint64]:
     """Uniform 64-bit words of many addresses at once.
 
-    Word i of an address is word i % 4 of Philox(key=(seed, stream), counter=(first_block + i // 4 + 1, k, label, 0)),
-    the least significant counter word first. The + 1 is numpy's: its generator counts up before it draws, so a row
-    equals `np.random.Philox(key=[seed, stream], counter=[first_block, k, label, 0]).random_raw(count)`.
+    Word i of an address is word i % 4 of Philox(key=(seed, stream), counter=(block, index, label, 0)) with block =
+    first_block + i // 4 + 1, the least significant counter word first. The + 1 is numpy's: its generator counts up
+    before it draws, so a row equals
+    `np.random.Philox(key=[seed, stream], counter=[first_block, index, label, 0]).random_raw(count)`.
 
     Args:
         seed: int in [0, 2**63).
         stream: a `Stream`.
         label: int or int array (B,), each in [0, 2**63).
-        k: int or int array (B,), each in [0, 2**63); broadcast against label.
+        index: int or int array (B,), each in [0, 2**63); broadcast against label.
         count: words for each address.
         first_block: block of four words to start at, so that one purpose can hold several independent runs of words.
 
     Returns:
-        uint64 array (B, count); B is 1 where label and k are both scalars.
+        uint64 array (B, count); B is 1 where label and index are both scalars.
 
     Raises:
-        RecipeError: seed, label or k is not a whole number in [0, 2**63).
+        RecipeError: seed, label or index is not a whole number in [0, 2**63).
     """
-    label, k = _addresses(label, k)
+    label, index = _addresses(label, index)
     blocks = -(-count // WORDS_PER_BLOCK)
     block = np.arange(first_block + 1, first_block + 1 + blocks, dtype=np.uint64)
     shape = len(label), blocks
-    counter = [np.broadcast_to(c, shape) for c in (block, k[:, None], label[:, None], np.zeros(1, np.uint64))]
+    counter = [np.broadcast_to(c, shape) for c in (block, index[:, None], label[:, None], np.zeros(1, np.uint64))]
     rows = np.stack(_philox(counter, key=(_seed(seed), int(stream))), axis=-1)
     return rows.reshape(len(label), blocks * WORDS_PER_BLOCK)[:, :count]
 
@@ -104,16 +108,16 @@ def below(words: NDArray[np.uint64], n: Integers) -> NDArray[np.int64]:
     return _multiply_high(words, n.astype(np.uint64)).astype(np.int64)
 
 
-def normal(seed: int, stream: int, label: Integers, k: Integers, shape: Sequence[int]) -> NDArray[np.float32]:
+def normal(seed: int, stream: int, label: Integers, index: Integers, shape: Sequence[int]) -> NDArray[np.float32]:
     """Standard normal noise for many addresses.
 
-    Row b comes from numpy's own ziggurat over Philox(key=(seed, stream), counter=(0, k, label, 0)), the words that
+    Row b comes from numpy's own ziggurat over Philox(key=(seed, stream), counter=(0, index, label, 0)), the words that
     `words` returns for that address: give noise a stream of its own. It takes about one word for two normals and only
-    the lowest counter word moves, so rows of other k never overlap. numpy may one day change `standard_normal` between
-    its own versions (NEP 19); a test here pins the present values.
+    the lowest counter word moves, so rows of another index never overlap. numpy may one day change `standard_normal`
+    between its own versions (NEP 19); a test here pins the present values.
 
     Args:
-        seed, stream, label, k: as in `words`.
+        seed, stream, label, index: as in `words`.
         shape: shape of one address's noise, e.g. (4, 64, 64) latents.
 
     Returns:
@@ -122,11 +126,11 @@ def normal(seed: int, stream: int, label: Integers, k: Integers, shape: Sequence
     Raises:
         RecipeError: as `words`.
     """
-    label, k = _addresses(label, k)
+    label, index = _addresses(label, index)
     key = np.array([_seed(seed), int(stream)], np.uint64)
     noise = np.empty((len(label), *shape), np.float32)
-    for row, y, index in zip(noise, label, k):
-        bits = np.random.Philox(key=key, counter=np.array([0, index, y, 0], np.uint64))
+    for row, y, i in zip(noise, label, index):
+        bits = np.random.Philox(key=key, counter=np.array([0, i, y, 0], np.uint64))
         row[...] = np.random.Generator(bits).standard_normal(shape, dtype=np.float32)
     return noise
 
@@ -154,11 +158,11 @@ def _seed(seed: int) -> int:
     return int(_whole("seed", seed))
 
 
-def _addresses(label: Integers, k: Integers) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """label and k as two uint64 arrays of one shape (B,)."""
-    labels, indices = np.broadcast_arrays(np.atleast_1d(_whole("label", label)), np.atleast_1d(_whole("k", k)))
+def _addresses(label: Integers, index: Integers) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """label and index as two uint64 arrays of one shape (B,)."""
+    labels, indices = np.broadcast_arrays(np.atleast_1d(_whole("label", label)), np.atleast_1d(_whole("index", index)))
     if labels.ndim != 1:
-        raise ValueError(f"label and k must be scalars or of shape (B,), got {labels.shape}")
+        raise ValueError(f"label and index must be scalars or of shape (B,), got {labels.shape}")
     return labels, indices
 
 

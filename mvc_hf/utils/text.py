@@ -44,7 +44,9 @@ def known_as(name: str, names: Iterable[str]) -> str | None:
 
 
 def is_text(name: str) -> bool:
-    """Whether a name of a file can be written as UTF-8."""
+    """Whether a name can be written as UTF-8. A lone surrogate stands for a byte that is no UTF-8: so Python tells of
+    names that are in another encoding.
+    """
     return not any("\ud800" <= c <= "\udfff" for c in name)
 
 
@@ -99,13 +101,10 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def unreadable(text: str) -> str | None:
-    """Why a text can be no name of a file, nor be written to one; None where it can.
-
-    A lone surrogate stands for a byte that is no UTF-8: so Python tells of names that are in another encoding.
-    """
+    """Why a text can be no name of a file, nor be written to one; None where it can."""
     if "\0" in text:
         return "it holds a null character"
-    if any("\ud800" <= c <= "\udfff" for c in text):
+    if not is_text(text):
         return "it is not valid UTF-8"
     return None
 

@@ -41,20 +41,24 @@ def one_hub():
 @pytest.fixture(autouse=True)
 def nothing_is_spent(monkeypatch):
     """Where a model would begin to work, these cases end."""
+    import mvc_hf.assessment.assess
     import mvc_hf.generation.generate
     import mvc_hf.inspection.estimate
     import mvc_hf.inspection.preview
+    import mvc_hf.plugins.classifiers.runs
     import mvc_hf.training.finetune
     import mvc_hf.workflows.demo
 
     def spend(*_, **__):
         raise Spent
 
+    monkeypatch.setattr(mvc_hf.assessment.assess, "_Run", spend)
     monkeypatch.setattr(mvc_hf.workflows.demo, "finetune", spend)
     monkeypatch.setattr(mvc_hf.training.trainer.Trainer, "train", spend)
     monkeypatch.setattr(mvc_hf.generation.generator.Generator, "rows", spend)
     monkeypatch.setattr(mvc_hf.inspection.estimate, "_measure", spend)
     monkeypatch.setattr(mvc_hf.inspection.preview, "_images", spend)
+    monkeypatch.setattr(mvc_hf.plugins.classifiers.runs, "side_by_side", spend)
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny
-from tiny_blip import tiny_captioner
 
 from mvc_hf import cli
 from mvc_hf.captions import model_captioner
@@ -25,11 +24,6 @@ def run(capsys, *arguments):
     code = cli.run(list(map(str, arguments)))
     out, err = capsys.readouterr()
     return code, out, err
-
-
-@pytest.fixture(scope="session")
-def blip2(tmp_path_factory):
-    return tiny_captioner(tmp_path_factory.mktemp("captioners") / "tiny-blip2")
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """mvc-hf preview: the picture, the terminal, one line for whatever goes wrong."""
 
+import shutil
+
 import pytest
 from PIL import Image
 
@@ -8,7 +10,6 @@ from mvc_hf.config.recipe import Recipe
 from mvc_hf.inspection import preview as library
 from mvc_hf.inspection.mix_summary import Mixture
 from mvc_hf.inspection.preview import Preview, Row
-from mvc_hf.training.finetune import finetune
 
 
 @pytest.fixture
@@ -50,9 +51,8 @@ def be_a_terminal(monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
 
 
-def test_a_sheet_of_a_real_checkpoint(run, photos, tiny_base, tmp_path):
-    settings = {"train_batch_size": 4, "max_train_steps": 1}
-    finetune(Recipe(dataset=str(photos), base=str(tiny_base), **settings), tmp_path / "checkpoint")
+def test_a_sheet_of_a_real_checkpoint(run, checkpoint, photos, tiny_base, tmp_path):
+    shutil.copytree(checkpoint, tmp_path / "checkpoint")
     arguments = ("checkpoint", "--dataset", photos, "--num-inference-steps", 2, "--classes", "pear", "--rows", 1)
     code, out, err = run(*arguments)
     assert code == 0, err

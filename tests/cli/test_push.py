@@ -12,7 +12,6 @@ from huggingface_hub import HfApi
 
 from mvc_hf import cli
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the client's own making
 FINETUNE = ["--train-batch-size", 4, "--max-train-steps", 2, "--use-ema"]
 GENERATE = ["--images-per-class", 4, "--shard-size", 5, "--num-inference-steps", 2]
 
@@ -22,18 +21,6 @@ def run(capsys, *arguments):
     out, err = capsys.readouterr()
     assert ANN not in out + err and BOB not in out + err
     return code, out, err
-
-
-@pytest.fixture(scope="module")
-def checkpoint(photos, tiny_base, tmp_path_factory):
-    from mvc_hf.config.recipe import Recipe
-    from mvc_hf.training.finetune import finetune
-
-    out = tmp_path_factory.mktemp("made") / "checkpoint"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MVC_HF_CACHE", str(out.parent / "cache"))
-        finetune(Recipe(dataset=str(photos), base=str(tiny_base), train_batch_size=4, max_train_steps=2), out)
-    return out
 
 
 # A user without this package: nothing but datasets, timm and diffusers.

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mvc_hf.config.assessing import AssessSettings
 from mvc_hf.config.fields import CAPTION, FINETUNE, GENERATE, flag
 from mvc_hf.config.recipe import Recipe
+from mvc_hf.config.stages.comparing import CompareSettings, SweepSettings
 
 DIGITS = "9" * 400
 LONG = "x" * 5000
@@ -50,12 +52,15 @@ FINE = {
     "finetune": "finetune <photos> -o out --base <base>",
     "generate": "generate <checkpoint> -o out --dataset <photos>",
     "preview": "preview <checkpoint> -o out.png --dataset <photos>",
+    "report": "report <synthetic> --real <photos> -o out",
     "push": "push <synthetic> ann/set",
     "train": "train <script> <splits> --model wrn_28_2 --num-classes 2 --aug-synthetic <synthetic>",
     "plan": "plan <recipe>",
     "run": "run <recipe> -o out",
     "replay": "replay <synthetic> 0 --model <checkpoint> --dataset-source <photos>",
     "demo": "demo -o out",
+    "compare": "compare <comparing> -o out --synthetic mvc=<synthetic>",
+    "sweep": "sweep <comparing> -o out",
 }
 
 
@@ -83,10 +88,13 @@ READ = [
     ("train", "--aug-synthetic"), ("train", "--resume"), ("train", "--config"), ("plan", "<recipe>"), ("run",
     "<recipe>"),
     ("replay", "<synthetic>"), ("replay", "--model"), ("replay", "--dataset-source"),
+    ("report", "<synthetic>"), ("report", "--real"), ("report", "--holdout"), ("report", "--feature-weights"),
+    ("train", "--aug-scores"), ("compare", "<comparing>"), ("compare", "--test-dataset"), ("compare", "--script"),
+    ("sweep", "<comparing>"), ("sweep", "--script"), ("sweep", "--validation-dataset"),
 ]  # fmt: skip
 WRITTEN = [
     ("caption", "-o"), ("finetune", "-o"), ("generate", "-o"), ("preview", "-o"), ("run", "-o"), ("demo", "-o"),
-    ("replay", "-o"),
+    ("replay", "-o"), ("report", "-o"), ("compare", "-o"), ("sweep", "-o"),
 ]  # fmt: skip
 
 
@@ -99,10 +107,26 @@ def paths() -> Iterator[Case]:
                 line[-1] += ".parquet" if value in ("<none>", "<pipe>", "<empty>", "<file>") else ""
             if option == "--caption-model":
                 line += ["--captioner", "blip2"]
+            if option == "--feature-weights":
+                line += ["--features", "test_resnet"]
+            if option == "--aug-scores":
+                line += ["--aug-filter", "label_confidence > 0"]
             if (
                 value == ""
                 and option
-                in ("--base", "--resume", "--config", "--caption-model", "--model", "--dataset", "--dataset-source")
+                in (
+                    "--base",
+                    "--resume",
+                    "--config",
+                    "--caption-model",
+                    "--model",
+                    "--dataset",
+                    "--dataset-source",
+                    "--test-dataset",
+                    "--validation-dataset",
+                    "--script",
+                    "--holdout",
+                )
                 and (command, option) != ("finetune", "--base")
             ):
                 continue  # as if it were not given
@@ -131,6 +155,16 @@ def numbers() -> Iterator[Case]:
             seen.add(setting.name)
             for value in ("nan", "inf", "-1", DIGITS):
                 yield case("number", [*FINE[command].split(), f"{name}={value}"])
+    for command, settings in (("compare", CompareSettings), ("sweep", SweepSettings)):
+        for setting in dataclasses.fields(settings):
+            if setting.name not in seen and str(setting.type).split(" |")[0] in ("int", "float"):
+                seen.add(setting.name)
+                for value in ("nan", "inf", "-1", DIGITS):
+                    yield case("number", [*FINE[command].split(), f"{flag(setting.name)}={value}"])
+    for setting in dataclasses.fields(AssessSettings):
+        if str(setting.type).startswith("int"):
+            for value in ("nan", "inf", "-1", DIGITS):
+                yield case("number", [*FINE["report"].split(), f"{flag(setting.name)}={value}"])
     for line in ("preview <checkpoint> --rows {}", "replay <synthetic> {}", "replay <synthetic> 0 --tolerance {}",
                  "train <script> <splits> --aug-synthetic <synthetic> --aug-prob {}",
                  "train <script> <splits> --aug-synthetic <synthetic> --aug-ratio {}",
@@ -159,10 +193,34 @@ WORDS = {
         "--resolution": ["7", "17", "0"], "--label-column": ["none"], "--caption-prompt": ["\0"],
         "--adam-beta1": ["1"], "--holdout-fraction": ["0.9"],
     },
+    "report": {
+        "--features": ["none", "", "../x", "hf-hub:org/x", "local-dir:<checkpoint>", "resnet18.none", "resnet81", LONG,
+        "\u202e", "tf_efficientnet_lite0.in1k"],
+        "--feature-weights": ["<base>/unet/diffusion_pytorch_model.safetensors"], "--feature-size": ["7", "2000"],
+        "--split": ["none", "train[", "test"], "--real-split": ["none", "test", ""], "--image-column": ["none"],
+        "--label-column": ["none"], "--fit": ["none"], "--window": ["x", "2,1"], "--folds": ["1", "21"],
+        "--neighbours": ["1"], "--block-size": ["15", "65537"], "--batch-size": ["0"], "--holdout": ["<sets>/loose"],
+    },
     "preview": {
         "--classes": ["nobody", "0", "apple,nobody", ",", ""],
         "--settings": ["x", "1", "1,2,3", "-1,0", f"{DIGITS},1", "", "1,1 2,2 3,3 4,4 5,5 6,6 7,7 8,8 9,9"],
         "--rows": ["51"], "-o": ["out", "out.parquet", "none/out.png", "."],
+    },
+    "compare": {
+        "--classifier": ["resnet81", "a/b", ""], "--classifier-kwargs": ["depth", "=1", "depth=11 width=0", "none=1"],
+        "--augmentations": ["none,none", "wild", ",", "augmix-m3"], "--schedules": ["none", "", "rsp,rsp"],
+        "--lr": ["fast", "0", "nan", "1,1", "-1", DIGITS], "--phase2-epochs": ["3"], "--batch-size": ["5"],
+        "--test-split": ["none", "train", ""], "--script-flags": ["--opt sgd"], "--methods": [",", "mvc,mvc"],
+        "--synthetic": ["mvc", "=x", "x=", "{b}=x", "\u202e=x", "mvc=x", "a=<none>", "a=<sets>/rowless.parquet",
+        "a=<sets>/loose"],
+        "--input-size": ["3"], "--workers": ["0"],
+    },
+    "sweep": {
+        "--coarse": ["x", "1.5", "1025", "1,1", "-1", ",".join(map(str, range(1001)))],
+        "--fine": ["5000"], "--guidance-scale": ["nan", "-1"], "--num-inference-steps": ["0", "0.5"],
+        "--aug-ratio": ["0", "nan"], "--schedule": ["none"], "--augmentation": ["wild"], "--shown": ["0"],
+        "--lr": ["0.1,0.2"],
+        "--validation-fraction": ["0"],
     },
 }  # fmt: skip
 DATA = [
@@ -178,7 +236,7 @@ def words() -> Iterator[Case]:
         for option, values in options.items():
             for value in values:
                 yield case("word", with_value(command, option, value))
-    for command, option in (("caption", "<photos>"), ("train", "--aug-synthetic")):
+    for command, option in (("caption", "<photos>"), ("train", "--aug-synthetic"), ("report", "--real")):
         for value in DATA:
             yield case("name of a data set", with_value(command, option, value))
     for command, option in (("finetune", "--base"), ("generate", "<checkpoint>"), ("replay", "--model")):
@@ -228,6 +286,29 @@ def recipes() -> Iterator[Case]:
     for name in ("large.yaml", "binary.yaml", "loop.yaml"):
         for command in ("plan", "run"):
             yield case("recipe", [command, f"<recipes>/{name}"])
+
+
+SECTION_TEXTS = [
+    "compare: 5", "compare: {sedes: 1}", "compare: {seeds: many}", "compare: {lr: [[1]]}", "compare: {lr: {a: 1}}",
+    "compare: {schedules: []}", "compare: {model: a, classifier: b}", "compare: {synthetic: 5}",
+    "compare: {synthetic: {a: 5}}", "compare: {synthetic: {'a/b': x}}", 'compare: {synthetic: {a: "x\\0"}}',
+    'compare: {classifier: "\\ud800"}', "compare: {seeds: 1, seeds: 2}", "compare: {synthetic: {mvc: <none>}}",
+    "compar: {seeds: 1}", "sweep: [1]",
+]  # fmt: skip
+
+
+def sections() -> Iterator[Case]:
+    for number, _ in enumerate(SECTION_TEXTS):
+        yield case("section", ["compare", f"<recipes>/section-{number}.yaml"])
+    for name in ("0/r.yaml", "6/r.yaml", "0/r.json", "large.yaml", "binary.yaml"):
+        for command in ("compare", "sweep"):
+            yield case("section", [command, f"<recipes>/{name}"])
+    for command in ("compare", "sweep"):
+        yield case("section", FINE[command], environment={"WORLD_SIZE": "2"})
+    yield case("section", "compare <comparing> -o <trial>/out --synthetic mvc=<synthetic>")
+    yield case("section", "compare <comparing> -o out --synthetic mvc=<synthetic> --test-dataset <trial>/train")
+    for command in ("compare", "sweep"):
+        yield case("section", [*FINE[command].split(), "--budget", "--classifier", "none"])
 
 
 # Models
@@ -293,8 +374,16 @@ def data_sets() -> Iterator[Case]:
             yield case("data set", with_value("caption", "<photos>", f"<sets>/{name}"))
         if name not in ("odd-names", "hollow"):
             yield case("data set", with_value("train", "--aug-synthetic", f"<sets>/{name}"))
+    for name in ("text", "garbage.parquet", "labelless.parquet", "saved", "odd-names", "photos.zip"):
+        yield case("data set", with_value("compare", "--test-dataset", f"<sets>/{name}"))
+        yield case("data set", [*FINE["compare"].split()[:4], "--synthetic", f"mvc=<sets>/{name}"])
+        yield case("data set", with_value("sweep", "--validation-dataset", f"<sets>/{name}"))
     for name in ("loose", "dangling", "broken", "saved", "odd-names", "uint64.parquet"):
         yield case("data set", with_value("generate", "--dataset", f"<sets>/{name}"))
+    for name in SETS:
+        if name not in ("uint64.parquet", "pathed.parquet"):
+            yield case("data set", with_value("report", "<synthetic>", f"<sets>/{name}"))
+            yield case("data set", with_value("report", "--real", f"<sets>/{name}"))
     yield case("data set", with_value("finetune", "<photos>", "<sets>/broken"))
     yield case("data set", "replay <sets>/imageless.parquet 0")
     yield case("data set", "replay <photos> 0")
@@ -313,6 +402,9 @@ def outputs() -> Iterator[Case]:
     yield case("output", with_value("generate", "-o", "<checkpoint>"))
     yield case("output", with_value("finetune", "-o", "<checkpoint>"))
     yield case("output", with_value("finetune", "-o", "<base>"))
+    yield case("output", with_value("report", "-o", "<photos>/report"))
+    yield case("output", with_value("report", "-o", "<photos>"))
+    yield case("output", with_value("report", "-o", "<synthetic>"))
     yield case("output", with_value("demo", "-o", "<photos>"))
     yield case("output", with_value("demo", "-o", "<checkpoint>"))
     yield case("output", with_value("generate", "-o", "<synthetic>"))  # of another recipe
@@ -391,7 +483,10 @@ def train() -> Iterator[Case]:
         f"--aug-phase2-epochs {DIGITS}", "--aug-phase2-lr-scale inf", "--aug-phase2-lr-scale 0", "--aug-rsp-from none",
         "--aug-label-match none", "--aug-synthetic", "--aug-synthetic <none>",
         "--aug-synthetic <synthetic> <none>", "--epochs 1",
-        "--batch-size 1000", "--nonsense",
+        "--batch-size 1000", "--nonsense", "--aug-filter x", "--aug-filter label_confidence>0.2", "--aug-weights 1",
+        "--aug-filter label_confidence>", "--aug-weights __import__('os')", "--aug-scores <file>", "--aug-scores",
+        "--aug-filter 1>0 --aug-scores <file> <file>", f"--aug-filter {'(' * 900}", "--aug-weights \u202e",
+        "--aug-policy none", "--aug-policy cifar10 --aa v0",
     ):  # fmt: skip
         yield case("train", f"{FINE['train']} {flags}".replace("''", ""))
     for name in ("train.txt", "other.py", "broken.py", "binary.py", "nested.py", "folder.py", "none.py"):
@@ -404,12 +499,13 @@ def train() -> Iterator[Case]:
 
 USAGE = [
     "dance", "--nonsense", "caption", "finetune", "generate", "preview", "push", "train", "plan", "run", "replay",
-    "replay x", "replay x y",
+    "replay x", "replay x y", "report", "report x", "report x y --real z",
     "caption x", "finetune x", "generate x", "demo x", "caption x -o y --nonsense 5", "push a b c", "replay x -1",
     "finetune x -o",
     "generate x -o y --balance", "generate x -o y --total 5 --per-image 5",
     "generate x -o y --guidance-start 0.5 --guidance-stop 0.5", "preview x --guidance-start 1",
     "finetune x -o y", "preview x --rows 0",
+    "compare", "sweep", "compare x y", "compare x --seeds many", "sweep x --coarse", "compare ./none", "sweep ./none",
     "generate x -o y --images-per-class 0", "finetune x -o y --use-ema maybe", "plan x y", "\u202e", "demo --output",
 ]  # fmt: skip
 
@@ -420,5 +516,5 @@ def usage() -> Iterator[Case]:
 
 
 def all_cases() -> list[Case]:
-    made = [paths, numbers, words, recipes, models, data_sets, outputs, hub, environment, train, usage]
+    made = [paths, numbers, words, recipes, sections, models, data_sets, outputs, hub, environment, train, usage]
     return list(dict.fromkeys(c for kind in made for c in kind()))

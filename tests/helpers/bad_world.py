@@ -12,7 +12,7 @@ from typing import Any
 import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
-from bad_inputs import COMMON, DAMAGED, GARBAGE, GONE, TEXTS
+from bad_inputs import COMMON, DAMAGED, GARBAGE, GONE, SECTION_TEXTS, TEXTS
 from sources import png
 from tiny import image_folder
 
@@ -28,6 +28,8 @@ def build(folder: Path, base: Path) -> dict[str, str]:
     photos = image_folder(folder / "photos", {"apple": 3, "pear": 3})
     for split in ("train", "validation"):
         image_folder(folder / "splits" / split, {"apple": 3, "pear": 3}, size=8)
+    for seed, split in enumerate(("train", "test")):
+        image_folder(folder / "trial" / split, {"apple": 3, "pear": 3}, size=8, seed=seed)
     few = {"train_batch_size": 2, "max_train_steps": 1, "holdout_fraction": 0.0}
     finetune(Recipe(dataset=str(photos), base=str(base), **few), folder / "checkpoint")
     recipe = Recipe(dataset=str(photos), images_per_class=3, num_inference_steps=1, shard_size=3)
@@ -43,10 +45,14 @@ def build(folder: Path, base: Path) -> dict[str, str]:
             (folder / f"{name}.parquet").symlink_to(name)
     names = ("photos", "splits", "checkpoint", "synthetic", "empty", "foreign", "file", "pipe", "sets", "models",
     "recipes",
-             "outputs", "hostile", "scripts", "none")  # fmt: skip
+             "outputs", "hostile", "scripts", "none", "trial")  # fmt: skip
     world = {name: str(folder / name) for name in names} | {"script": str(folder / "script.py"), "base": str(base)}
     (folder / "recipe.yaml").write_text(filled("dataset: <photos>\nbase: <base>\noutput: out\n", world))
     world["recipe"] = str(folder / "recipe.yaml")
+    sections = "compare: {classifier: wrn_28_2, epochs: 3, batch_size: 2}\nsweep: {epochs: 3, batch_size: 2}\n"
+    recipe = f"dataset: <trial>\nbase: <base>\noutput: out\n{sections}"
+    (folder / "comparing.yaml").write_text(filled(recipe, world))
+    world["comparing"] = str(folder / "comparing.yaml")
     _write_sets(folder / "sets")
     _write_models(folder / "models", folder / "checkpoint")
     _write_recipes(folder / "recipes", world)
@@ -77,6 +83,9 @@ def _write_recipes(folder: Path, world: dict[str, str]) -> None:
             known = "".join(f"{key}: {value}\n" for key, value in COMMON.items() if f"{key}:" not in text)
             whole = re.match(r"[\w-]+: ", text) and not text.startswith(("a: ", "coarse: ["))
             path.write_text(filled(known + text if whole else text, world), encoding="utf-8", errors="surrogatepass")
+    for number, text in enumerate(SECTION_TEXTS):
+        known = "dataset: <trial>\nbase: <base>\noutput: out\n"
+        (folder / f"section-{number}.yaml").write_text(filled(known + text, world), encoding="utf-8")
     (folder / "large.yaml").write_bytes(b"#" * (2 << 20))
     (folder / "binary.yaml").write_bytes(os.urandom(1000))
     (folder / "loop.yaml").symlink_to("loop.yaml")

@@ -14,7 +14,7 @@ from mvc_hf.artifacts.schema import png
 from mvc_hf.artifacts.shards import ShardedDatasetWriter
 from mvc_hf.captions.table import CaptionTable
 from mvc_hf.errors import MvcError
-from mvc_hf.hub.weights import STEMS
+from mvc_hf.hub.download.weights import STEMS
 from mvc_hf.publish.push import push
 from mvc_hf.storage.layout import CAPTIONS
 
@@ -62,9 +62,14 @@ def data_set(folder: Path, rows: int = 9, value: int = 0) -> Path:
     return folder
 
 
+def nine_rows(folder: Path) -> ShardedDatasetWriter:
+    """Three shards of three rows, none of them written."""
+    return ShardedDatasetWriter(folder, {"seed": 0}, 9, 3, ODD_NAMES)
+
+
 def with_another_shard(folder: Path, shard: int) -> Path:
     """As `data_set`, but for one shard."""
-    split = ShardedDatasetWriter(data_set(folder), {"seed": 0}, 9, 3, ODD_NAMES)
+    split = nine_rows(data_set(folder))
     with split.writer(shard) as spool:
         spool.write([row(i, 99, len(ODD_NAMES)) for i in split.rows_of(shard)])
     split.finish()

@@ -38,7 +38,9 @@ def parquet(path, labels, images=None, label_type=None, extra=None):
     """A Parquet file as any tool writes it: {bytes, path} structures and a label column."""
     images = images or [{"bytes": png(i), "path": None} for i in range(len(labels))]
     path.parent.mkdir(parents=True, exist_ok=True)
-    columns = {"image": images, "label": pa.array(labels, label_type), **(extra or {})}
+    coded = isinstance(label_type, pa.DictionaryType)  # pyarrow 24 cannot make all of them from Python's values
+    label = pa.array(labels).dictionary_encode().cast(label_type) if coded else pa.array(labels, label_type)
+    columns = {"image": images, "label": label, **(extra or {})}
     pq.write_table(pa.table(columns), path, row_group_size=2)
     return path
 

@@ -14,8 +14,10 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory):
-    """Every file that a run of finetune leaves, and some that have no business on the Hub. Not to be written to."""
+def model_files(tmp_path_factory):
+    """A checkpoint in name: every file that finetune leaves, without a model in it, and some that have no business on
+    the Hub. Not to be written to.
+    """
     folder = tmp_path_factory.mktemp("made") / "checkpoint"
     return pushable.pushable_checkpoint(folder, pushable.NOT_PUBLISHED)
 

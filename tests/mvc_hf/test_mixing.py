@@ -237,12 +237,12 @@ def test_more_copies_leave_the_first_ones_alone():
 
 
 def test_addresses_and_streams_differ():
-    def draw(seed=0, label=0, k=0, stream=Stream.MIX):
+    def draw(seed=0, label=0, index=0, stream=Stream.MIX):
         shape = {"tokens": 77, "width": 768, "coarse": 2, "fine": 8}
-        return plan(seed, label, k, pool_start=0, pool_size=1000, stream=stream, **shape)
+        return plan(seed, label, index, pool_start=0, pool_size=1000, stream=stream, **shape)
 
     assert draw() == draw()
-    for other in (draw(seed=1), draw(label=1), draw(k=1), draw(stream=Stream.TRAIN)):
+    for other in (draw(seed=1), draw(label=1), draw(index=1), draw(stream=Stream.TRAIN)):
         assert not np.isin(other.fine[..., 2:], draw().fine[..., 2:]).all()
         assert other != draw()
 
@@ -314,7 +314,7 @@ def test_fixed_plan():
 @pytest.mark.parametrize(
     "wrong, error, message",
     [
-        ({"k": -1}, RecipeError, "^k must be a whole number .* got -1$"),
+        ({"index": -1}, RecipeError, "^index must be a whole number .* got -1$"),
         ({"coarse": -1}, RecipeError, "^coarse must be at least 0, got -1$"),
         ({"fine": -2}, RecipeError, "^fine must be at least 0, got -2$"),
         ({"tokens": 0}, RecipeError, "^tokens must be at least 1, got 0$"),
@@ -323,7 +323,7 @@ def test_fixed_plan():
     ],
 )
 def test_wrong_arguments(wrong, error, message):
-    right = {"k": 0, "pool_start": 0, "pool_size": 3, "tokens": 4, "width": 5, "coarse": 1, "fine": 1}
+    right = {"index": 0, "pool_start": 0, "pool_size": 3, "tokens": 4, "width": 5, "coarse": 1, "fine": 1}
     with pytest.raises(error, match=message):
         plan(0, [7, 8], **(right | wrong))
 

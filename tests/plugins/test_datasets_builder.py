@@ -12,28 +12,16 @@ import datasets
 import pytest
 import yaml
 from datasets import load_dataset
-from diffusers import UNet2DConditionModel
 from hub_server import connect
 
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.errors import DivergedError, MvcError, RecipeError
 from mvc_hf.generation.generate import generate
 from mvc_hf.generation.generator import Generator
-from mvc_hf.generation.request import _place_of
 from mvc_hf.plugins.datasets_builder import register
 from mvc_hf.training.finetune import finetune
 
 GENERATING = {"images_per_class": 4, "num_inference_steps": 2, "batch_size": 4, "shard_size": 5}
-
-
-@pytest.fixture(scope="module")
-def checkpoint(photos, tiny_base, tmp_path_factory):
-    out = tmp_path_factory.mktemp("made") / "checkpoint"
-    settings = {"train_batch_size": 4, "max_train_steps": 2, "learning_rate": 1e-2}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MVC_HF_CACHE", str(out.parent / "cache"))
-        finetune(Recipe(dataset=str(photos), base=str(tiny_base), **settings), out)
-    return out
 
 
 @pytest.fixture
@@ -203,24 +191,6 @@ def test_a_recipe_beside_its_checkpoint_on_the_hub(
     assert rows(there) == rows(load(recipe)) and made == []  # the same checkpoint and settings: the same entry
 
 
-@pytest.mark.parametrize(
-    ("file", "model"),
-    [
-        ("hf://org/name/mvc.yaml", "org/name"),
-        ("hf://org/name@v1/sub/mvc.yaml", "org/name@v1"),
-        ("hf://org/name@refs%2Fpr%2F1/mvc.yaml", "org/name@refs/pr/1"),
-    ],
-)
-def test_the_repository_that_a_recipe_lies_in(file, model):
-    assert _place_of(file) == model
-
-
-@pytest.mark.parametrize("file", ["hf://datasets/org/name@v1/mvc.yaml", "https://example.org/mvc.yaml"])
-def test_places_that_hold_no_checkpoint(file):
-    with pytest.raises(RecipeError, match="no checkpoint"):
-        _place_of(file)
-
-
 # What is refused
 
 
@@ -308,20 +278,7 @@ def test_a_datasets_that_has_no_such_table(monkeypatch):
         register()
 
 
-@pytest.fixture
-def broken(monkeypatch):
-    """A U-Net that gives NaN from its second call on: the first is the try-out of a base."""
-    calls = []
-
-    def forward(self, *args, plain=UNet2DConditionModel.forward, **options):
-        calls.append(1)
-        (found,) = plain(self, *args, **options)
-        return (found * (float("nan") if len(calls) > 1 else 1),)
-
-    monkeypatch.setattr(UNet2DConditionModel, "forward", forward)
-
-
 @pytest.mark.parametrize("streaming", [False, True])
-def test_what_is_not_finite_is_no_row(recipe, broken, streaming):
+def test_what_is_not_finite_is_no_row(recipe, broken_unet, streaming):
     with pytest.raises(DivergedError, match="the latents are not finite from denoising step 1 of"):
         list(load(recipe, streaming=streaming))

@@ -233,7 +233,7 @@ def test_a_broken_picture_on_two_processes(broken, data, tmp_path):
 
 def test_more_labels_than_classes(data, tmp_path):
     done = train(data, tmp_path, "a", "--aug-synthetic", data / "synthetic", "--num-classes", 1, code=1)
-    assert "--num-classes is 1, and the training images have labels up to 1" in done.stderr.splitlines()[-1]
+    assert "--num-classes is 1, but the real images have 2 classes" in done.stderr.splitlines()[-1]
 
 
 def test_the_real_set_may_be_hub_style(data, tmp_path):
@@ -251,3 +251,30 @@ def test_the_real_set_may_be_hub_style(data, tmp_path):
     done = subprocess.run(launch, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-4000:]
     assert float(summary(tmp_path, "a")[-1]["eval_top1"]) == 100.0
+
+
+@pytest.mark.parametrize("policy", [[], ["--aug-policy", "cifar10"]], ids=["alone", "policy"])
+def test_a_policy_of_torchvisions_without_synthetic_images(data, tmp_path, policy):
+    train(data, tmp_path, "a", "--epochs", 2, *policy)
+    assert len(summary(tmp_path, "a")) == 2
+
+
+def test_compare_reads_the_test_images_once(data, tmp_path):
+    """Through the real script: one look at the end, told image by image, and nothing of it on the screen."""
+    from mvc_hf.config.run_recipe import RunRecipe
+    from mvc_hf.config.sections import Section
+    from mvc_hf.config.stages.comparing import CompareSettings
+    from mvc_hf.plugins.classifiers.compare import compare
+
+    settings = CompareSettings(
+        classifier="wrn_28_2", classifier_kwargs="depth=10 width=1", epochs=4, batch_size=8, seeds=1, script=SCRIPT,
+        script_flags="--opt sgd --lr 0.1", augmentations="none,autoaugment-cifar", schedules="two-phase",
+        test_split="validation", validation_fraction=0.25, warmup_epochs=1,
+    )  # fmt: skip
+    run = RunRecipe.from_dict({"dataset": str(data / "real"), "output": str(tmp_path)})
+    found = compare(Section(run, settings, {"made": str(data / "synthetic")}))
+    assert [row.mean for row in found.rows] and all(row.right.shape == (1, 10) for row in found.rows)
+    assert found.facts["updates"] == 16
+    runs = tmp_path / "compare" / "runs"
+    log = (runs / "real-alone-0.log").read_text()
+    assert log.count("Skipping eval") == 3 and "Test: [" in log and not list(runs.rglob("*.pth.tar"))

@@ -1,22 +1,14 @@
 from __future__ import annotations
 
 import json
-import math
-import multiprocessing
-import os
-import statistics
-import time
-from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 
 import datasets
 import pytest
 from PIL import Image
 
-from mvc_hf.ending import line_of
 from mvc_hf.errors import DataError
-from mvc_hf.plugins import timm_comparison
-from mvc_hf.plugins.timm_comparison import ARMS, Trial, demo_trial, paired_difference, table
+from mvc_hf.plugins.classifiers import runs
+from mvc_hf.plugins.timm_comparison import ARMS, Trial, demo_trial, table
 
 NAMES = ["dark", "light"]
 QUICK = ("--model", "wrn_28_2", "--model-kwargs", '{"depth": 10, "width": 1}', "--num-classes", "2", "--epochs", "3")
@@ -52,11 +44,11 @@ def trial(images, **changes):
 def here(monkeypatch):
     """Runs in this process: starting others costs seconds."""
 
-    def one_by_one(jobs):
-        for flags in jobs:
-            yield timm_comparison._train(flags)
+    def one_by_one(jobs, devices=None):
+        for job in jobs:
+            yield runs._train(job)
 
-    monkeypatch.setattr(timm_comparison, "_side_by_side", one_by_one)
+    monkeypatch.setattr(runs, "side_by_side", one_by_one)
 
 
 def test_arms_train_alike_and_are_kept(images, tmp_path, here):
@@ -90,44 +82,6 @@ def test_processes_side_by_side_report_our_errors(images, tmp_path):
         trial(images, synthetic=str(tmp_path / "others.parquet"), seeds=(0,)).run(tmp_path / "out")
 
 
-@pytest.fixture
-def forked(monkeypatch):
-    monkeypatch.setattr(timm_comparison, "get_context", lambda _: multiprocessing.get_context("fork"))
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-
-
-def fails_beside_a_long_one(flags):
-    started, ended = map(Path, flags)
-    if started.name == "none":
-        while not (started.parent / "started").exists():
-            time.sleep(0.01)
-        raise DataError("row 3 is broken: mend it")
-    started.touch()
-    time.sleep(20)
-    ended.touch()
-
-
-def test_the_first_error_ends_the_runs_beside_it(forked, monkeypatch, tmp_path):
-    """Nobody waits for minutes to hear of it."""
-    monkeypatch.setattr(timm_comparison, "_train", fails_beside_a_long_one)
-    jobs = [[str(tmp_path / name), str(tmp_path / "ended")] for name in ("started", "none")]
-    with pytest.raises(DataError, match=r"^row 3 is broken: mend it$"):
-        list(timm_comparison._side_by_side(jobs))
-    assert not (tmp_path / "ended").exists()
-
-
-def killed(_):
-    os._exit(9)
-
-
-def test_a_process_that_is_killed_is_one_line(forked, monkeypatch):
-    """As systems do that run out of memory."""
-    monkeypatch.setattr(timm_comparison, "_train", killed)
-    with pytest.raises(BrokenProcessPool) as caught:
-        list(timm_comparison._side_by_side([[]]))
-    assert line_of(caught.value).startswith("a worker process was ended from outside")
-
-
 def test_the_table():
     shown = table({"real alone": [80.0, 82.0], "combined": [83.0, 85.1], "RSP": [79.55, 80.45]})
     assert shown.splitlines() == [
@@ -136,16 +90,6 @@ def test_the_table():
         "+ MVC, combined               84.0 ± 1.5          +3.0 ± 0.6",
         "+ MVC, RSP                    80.0 ± 0.6          -1.0 ± 7.0",
     ]
-
-
-def test_the_interval_is_that_of_the_differences_seed_by_seed():
-    """Seeds that are good for one arm are good for the other: what they share does not widen the interval."""
-    mean, half = paired_difference([81.0, 85.0, 90.0], [80.0, 84.0, 89.5])
-    assert mean == pytest.approx(5 / 6)
-    assert half == pytest.approx(4.303 * statistics.stdev([1.0, 1.0, 0.5]) / 3**0.5)
-    assert paired_difference([81.0], [80.0]) == (1.0, math.inf)
-    assert paired_difference([1.0, 2.0] * 50, [0.0] * 100)[1] == pytest.approx(1.984 * 0.50252 / 10, rel=1e-3)
-    assert "±" not in table({"real alone": [80.0], "RSP": [81.0]}).splitlines()[2].split("±", 1)[1]
 
 
 def test_the_demos_last_stage(images, tmp_path, monkeypatch):

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import DataError
-from ...hub.data_sets import cached_commit, load, load_builder, resolve
-from ...hub.download import COMMIT
+from ...hub.download.data_sets import cached_commit, load, load_builder, resolve
+from ...hub.download.models import COMMIT
+from ...hub.download.refusals import gated
 from ...hub.ids import DATASET
-from ...hub.refusals import gated
 from ...utils.progress import say
 from ...utils.text import reason
 from ..named_pictures import CURE, FROM_HUB, file_of_hub, path_instead

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import DataError
-from ...storage.layout import MANIFEST, NOTES
+from ...storage.layout import MANIFEST, METADATA
 from ...utils.progress import say
 from ...utils.text import normal_order, one_line, some
 from .. import decoding
@@ -144,7 +144,9 @@ class Listing:
 def is_ours(folder: Path) -> bool:
     """Whether `finetune`, `generate` or `run` made a folder, or is making it."""
     made = (folder, *(folder / part for part in RUN))
-    return any(os.path.isfile(place / NOTES) or os.path.isfile(place / TRAINING) or _is_split(place) for place in made)
+    return any(
+        os.path.isfile(place / METADATA) or os.path.isfile(place / TRAINING) or _is_split(place) for place in made
+    )
 
 
 def _is_split(folder: Path) -> bool:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...config.files import fingerprint
-from ...hub.remote_files import RemoteFiles
+from ...hub.download.remote_files import RemoteFiles
 from ...storage.files import cache_root
 from ...storage.integrity import is_as_recorded, record
 from ...storage.locks import waiting_lock

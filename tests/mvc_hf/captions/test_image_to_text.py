@@ -1,10 +1,13 @@
-"""Captioning models on the Hub: fetched as every other model is, at one commit, whole, or from the cache."""
+"""Captioning models: fetched from the Hub as every other model is, and how their words are drawn."""
 
+import numpy as np
 import pytest
+import torch
 from pushable import fake_model
 from tiny_blip import tiny_captioner
 
-from mvc_hf.captions.image_to_text import Weights
+from mvc_hf.captions import image_to_text
+from mvc_hf.captions.image_to_text import NucleusAt, Weights, draws_of
 from mvc_hf.errors import ModelError
 
 
@@ -102,3 +105,38 @@ def test_a_gated_model_is_told(remote, blip2, monkeypatch):
     fake_model(remote, blip2, "bob/blip", gated=True)
     with pytest.raises(ModelError, match=r"the model bob/blip is gated: ask for access at http.*, then run `hf auth"):
         Weights.locate("bob/blip")
+
+
+CPU = torch.device("cpu")
+
+
+def test_half_precision_on_an_accelerator():
+    class Config:
+        dtype = torch.float32
+
+    assert image_to_text.precision_on(CPU, Config) == torch.float32
+    assert image_to_text.precision_on(torch.device("cuda"), Config) == torch.float16
+    Config.dtype = torch.bfloat16
+    assert image_to_text.precision_on(torch.device("cuda"), Config) == torch.bfloat16
+
+
+def test_the_nucleus_is_sampled_as_it_should_be():
+    scores = torch.log(torch.tensor([0.05, 0.5, 0.3, 0.15]))
+    draws = (np.arange(1000)[:, None] + 0.5) / 1000
+    picked = NucleusAt(draws)(None, scores.expand(1000, 4)).argmax(-1)
+    share = np.bincount(picked, minlength=4) / 1000  # 0.5 and 0.3 do not make up 0.9, with 0.15 they do
+    assert share == pytest.approx([0, 0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95], abs=1e-3)
+    ends = NucleusAt(np.array([[0.0], [1 - 2**-53]]))(None, scores.expand(2, 4)).argmax(-1)
+    assert ends.tolist() == [1, 3]
+    alone = NucleusAt(np.array([[0.999]]))(None, torch.tensor([[9.0, 0.0, 0.0]])).argmax(-1)
+    assert alone.tolist() == [0]
+
+
+def test_draws_belong_to_the_row_and_the_number():
+    rows, numbers = np.array([5, 5, 6]), np.array([0, 1, 1])
+    draws = draws_of(3, rows, numbers, 6)
+    assert draws.shape == (3, 6) and not draws[0].any()
+    assert ((draws >= 0) & (draws < 1)).all() and (draws[1] != draws[2]).all()
+    assert (draws_of(3, rows[1:2], numbers[1:2], 6)[0] == draws[1]).all()
+    assert (draws_of(3, rows, numbers, 4) == draws[:, :4]).all()
+    assert (draws_of(4, rows, numbers, 6)[1] != draws[1]).all()

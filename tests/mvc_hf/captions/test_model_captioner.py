@@ -9,28 +9,22 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from pets import contents
 from PIL import Image
 from tiny_blip import tiny_captioner
 
-from mvc_hf.captions import cache, image_to_text, model_captioner
-from mvc_hf.captions.image_to_text import CaptionModel, NucleusAt, Weights, draws_of
+from mvc_hf.captions import cache, model_captioner
+from mvc_hf.captions.image_to_text import CaptionModel, Weights
 from mvc_hf.captions.loading import caption_source
 from mvc_hf.captions.sources import captioned
 from mvc_hf.captions.table import CaptionTable
-from mvc_hf.captions.token_lengths import say_cuts
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.data.decoding import to_rgb
 from mvc_hf.data.loading import open_dataset
-from mvc_hf.diffusion.model import load_base
 from mvc_hf.errors import DataError, ModelError, MvcError, RecipeError, Stopped
 from mvc_hf.storage.files import cache_root
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="session")
-def blip2(tmp_path_factory):
-    return tiny_captioner(tmp_path_factory.mktemp("captioners") / "tiny-blip2")
 
 
 def settings(model, **more):
@@ -40,10 +34,6 @@ def settings(model, **more):
 def captions(source, model, keep_duplicates=True, **more):
     recipe = settings(model, **more)
     return caption_source("blip2", keep_duplicates=keep_duplicates, recipe=recipe).table(source)
-
-
-def contents(table):
-    return list(zip(table.labels.tolist(), table.captions, table.rows.tolist()))
 
 
 def one_by_one(folder, images, tokens=8):
@@ -110,39 +100,7 @@ def test_models_that_take_no_prompt_say_so(tmp_path, photos):
         captions(open_dataset(str(photos)), folder, caption_prompt="a photo")
 
 
-def test_half_precision_on_an_accelerator():
-    class Config:
-        dtype = torch.float32
-
-    assert image_to_text.precision_on(CPU, Config) == torch.float32
-    assert image_to_text.precision_on(torch.device("cuda"), Config) == torch.float16
-    Config.dtype = torch.bfloat16
-    assert image_to_text.precision_on(torch.device("cuda"), Config) == torch.bfloat16
-
-
 # --- sampling
-
-
-def test_the_nucleus_is_sampled_as_it_should_be():
-    scores = torch.log(torch.tensor([0.05, 0.5, 0.3, 0.15]))
-    draws = (np.arange(1000)[:, None] + 0.5) / 1000
-    picked = NucleusAt(draws)(None, scores.expand(1000, 4)).argmax(-1)
-    share = np.bincount(picked, minlength=4) / 1000  # 0.5 and 0.3 do not make up 0.9, with 0.15 they do
-    assert share == pytest.approx([0, 0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95], abs=1e-3)
-    ends = NucleusAt(np.array([[0.0], [1 - 2**-53]]))(None, scores.expand(2, 4)).argmax(-1)
-    assert ends.tolist() == [1, 3]
-    alone = NucleusAt(np.array([[0.999]]))(None, torch.tensor([[9.0, 0.0, 0.0]])).argmax(-1)
-    assert alone.tolist() == [0]
-
-
-def test_draws_belong_to_the_row_and_the_number():
-    rows, numbers = np.array([5, 5, 6]), np.array([0, 1, 1])
-    draws = draws_of(3, rows, numbers, 6)
-    assert draws.shape == (3, 6) and not draws[0].any()
-    assert ((draws >= 0) & (draws < 1)).all() and (draws[1] != draws[2]).all()
-    assert (draws_of(3, rows[1:2], numbers[1:2], 6)[0] == draws[1]).all()
-    assert (draws_of(3, rows, numbers, 4) == draws[:, :4]).all()
-    assert (draws_of(4, rows, numbers, 6)[1] != draws[1]).all()
 
 
 def test_several_captions_an_image(photos, blip2):
@@ -204,36 +162,6 @@ def test_whatever_it_says_is_text_on_one_line(photos, tmp_path):
     assert text.isprintable() and "ein [31mHund" in text
     table.save(tmp_path / "captions.parquet")
     assert contents(CaptionTable.load(tmp_path / "captions.parquet", source.class_names)) == contents(table)
-
-
-# --- lengths
-
-
-def test_cut_captions_are_counted(capsys, tiny_base):
-    base = load_base(str(tiny_base))
-    texts = ["This is an image of cat. " + "a " * n for n in (20, 60, 80, 300)]
-    fits = [len(base.tokenizer(text).input_ids) <= 77 for text in texts]
-    assert fits == [True, True, False, False]
-    table = CaptionTable.build([0] * 4, texts, range(4))
-    assert say_cuts(table, ["cat"], base) == 2
-    assert "2 of 4 captions are longer than the 77 tokens that CLIP reads" in capsys.readouterr().err
-    assert say_cuts(table, ["cat"]) == 2
-    assert "at least 2 of 4 captions" in capsys.readouterr().err
-    short = CaptionTable.build([0], texts[:1], [0])
-    assert say_cuts(short, ["cat"], base) == say_cuts(short, ["cat"]) == 0
-    assert capsys.readouterr().err == ""
-    assert say_cuts(short, ["cat", "word " * 90], base) == 0
-    assert "1 class names are longer" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("text", ["it's 1984, isn't it?! " * 9, "Größe_x ½² مرحبا 日本語 " * 9, "x" * 500, "🐱 " * 40])
-def test_words_are_never_more_than_tokens(text, tiny_base):
-    from transformers import CLIPTokenizer
-
-    from mvc_hf.captions.token_lengths import _lengths
-
-    tokenizer = CLIPTokenizer.from_pretrained(tiny_base, subfolder="tokenizer")
-    assert _lengths([text], None, 77)[0] <= len(tokenizer(text).input_ids)
 
 
 # --- pictures as they come
@@ -415,26 +343,6 @@ def test_folders_that_are_no_captioner(tmp_path, photos, damage, match):
     with pytest.raises(ModelError, match=match) as caught:
         captions(open_dataset(str(photos)), folder)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("model", "match"),
-    [
-        ("./none", "no captioning model at './none': give a folder, or a Hub id"),
-        ("org/none", "cannot get the captioning model org/none from the Hub"),
-        ("org/none@v1", "cannot get the captioning model org/none@v1 from the Hub"),
-    ],
-)
-def test_models_that_are_not_there(model, match):
-    with pytest.raises(ModelError, match=match) as caught:
-        caption_source("blip2", recipe=Recipe(caption_model=model))
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("setting", [{"caption_model": "x"}, {"caption_prompt": "what?"}, {"captions_per_image": 2}])
-def test_settings_of_models_without_a_model(setting):
-    with pytest.raises(RecipeError, match="means nothing to 'template': give --captioner blip2"):
-        caption_source("template", recipe=Recipe(**setting))
 
 
 def test_a_model_that_fails_is_named(photos, blip2, monkeypatch):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mvc_hf.config.files import LARGEST, parse_settings, read_settings
+from mvc_hf.config.files import LARGEST, differing, fingerprint, parse_settings, read_settings
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.config.run_recipe import RunRecipe
 from mvc_hf.errors import RecipeError
@@ -132,18 +132,25 @@ def test_what_has_no_end_or_never_begins_is_not_opened(tmp_path):
             assert says in str(caught.value) and len(str(caught.value)) < 400
 
 
-def test_a_recipe_as_data_files_is_read_as_carefully(tmp_path):
-    """`load_dataset("mvc", data_files=...)`"""
-    from mvc_hf.generation.request import GenerationRequest
+@pytest.mark.parametrize(("text", "says"), [("a: [", "not valid YAML"), ("- a", "no settings"), ("", "no settings")])
+def test_files_that_are_no_recipes(tmp_path, text, says):
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(RecipeError, match=says):
+        Recipe.load(tmp_path / "r.yaml")
+    with pytest.raises(RecipeError, match="cannot read"):
+        Recipe.load(tmp_path / "none.yaml")
 
-    os.mkfifo(tmp_path / "pipe.yaml")
-    with pytest.raises(RecipeError, match="no regular file"):
-        GenerationRequest.of(str(tmp_path / "pipe.yaml"), {})
-    with pytest.raises(RecipeError, match="cannot read the recipe none://x"):
-        GenerationRequest.of("none://x", {})
-    with pytest.raises(RecipeError, match="more than 1,048,576 bytes"):
-        import fsspec
 
-        with fsspec.open("memory://large.yaml", "wb") as file:
-            file.write(b"#" * (LARGEST + 1))
-        GenerationRequest.of("memory://large.yaml", {})
+def test_yaml_cannot_build_objects(tmp_path):
+    (tmp_path / "r.yaml").write_text("seed: !!python/object/apply:os.getpid []")
+    with pytest.raises(RecipeError, match="not valid YAML"):
+        Recipe.load(tmp_path / "r.yaml")
+
+
+def test_fingerprint_does_not_depend_on_order():
+    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1}) != fingerprint({"a": 1, "b": [3]})
+
+
+def test_differing_names_the_fields():
+    assert differing({"seed": 1, "fine": 8}, {"seed": 0, "fine": 8}) == "seed (0 → 1)"
+    assert differing({"a": 1}, {}) == "a (None → 1)"

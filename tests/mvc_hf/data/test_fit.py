@@ -14,7 +14,7 @@ from mvc_hf.config.recipe import Recipe
 from mvc_hf.data.decoding import content_box, square, unsquare
 from mvc_hf.data.loading import open_dataset
 from mvc_hf.data.view import ViewConfig
-from mvc_hf.diffusion.latent_bank import LatentBank
+from mvc_hf.diffusion.banks.latents import LatentBank
 from mvc_hf.diffusion.model import load_base
 from mvc_hf.generation.generate import generate
 from mvc_hf.training.finetune import finetune

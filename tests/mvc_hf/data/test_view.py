@@ -196,7 +196,7 @@ def test_from_end_to_end(tiny_base, tmp_path, kind):
 def test_latents_of_some_rows_are_those_of_the_whole(tiny_base, tmp_path):
     import torch
 
-    from mvc_hf.diffusion.latent_bank import LatentBank
+    from mvc_hf.diffusion.banks.latents import LatentBank
     from mvc_hf.diffusion.model import load_base
 
     folder, base = tiny.image_folder(tmp_path / "photos", {"a": 40, "b": 40}), load_base(str(tiny_base))
@@ -212,7 +212,7 @@ def test_latents_of_some_rows_are_those_of_the_whole(tiny_base, tmp_path):
 
 
 def test_a_broken_image_among_the_chosen(tiny_base, tmp_path, capsys):
-    from mvc_hf.diffusion.latent_bank import LatentBank
+    from mvc_hf.diffusion.banks.latents import LatentBank
     from mvc_hf.diffusion.model import load_base
 
     folder = tiny.image_folder(tmp_path / "photos", {"a": 20, "b": 20})

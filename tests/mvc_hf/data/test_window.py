@@ -148,7 +148,7 @@ def test_a_16_bit_folder_from_end_to_end(tiny_base, tmp_path, window):
 
 def test_the_window_reaches_the_latents(tiny_base, tmp_path):
     """A picture through a window is the 8-bit picture that it comes to."""
-    from mvc_hf.diffusion.latent_bank import LatentBank
+    from mvc_hf.diffusion.banks.latents import LatentBank
     from mvc_hf.diffusion.model import load_base
 
     deep = deep_folder(tmp_path / "deep", {"a": 3}, low=1000, high=1255)
@@ -165,7 +165,7 @@ def test_the_window_reaches_the_latents(tiny_base, tmp_path):
 
 
 def test_a_picture_out_of_range_is_named(tiny_base, tmp_path):
-    from mvc_hf.diffusion.latent_bank import LatentBank
+    from mvc_hf.diffusion.banks.latents import LatentBank
     from mvc_hf.diffusion.model import load_base
 
     folder = deep_folder(tmp_path / "ct", {"a": 2}, low=-1000, high=3000, dtype="int32", suffix="tiff")

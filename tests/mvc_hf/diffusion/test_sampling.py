@@ -1,8 +1,9 @@
-"""Sampling from a later step of the schedule on (image to image)."""
+"""The sampler: the same pictures as diffusers' own pipeline, from any step of a schedule on."""
 
 import diffusers
 import pytest
 import torch
+from peers import assert_same, inputs, ours, theirs
 
 from mvc_hf.config.schedulers import SCHEDULERS
 from mvc_hf.diffusion.sampling import Guidance, make_scheduler, noised, sample, steps_from
@@ -75,6 +76,61 @@ def test_a_schedule_that_is_too_short_is_one_line():
             noised(scheduler, PICTURE, NOISE, start_step, 4)
         with pytest.raises(RecipeError, match="--num-inference-steps"):
             denoised(scheduler, PICTURE, start_step, steps=4)
+
+
+@pytest.mark.parametrize("name", ["DPMSolverMultistepScheduler", "EulerDiscreteScheduler", "DDIMScheduler"])
+@pytest.mark.parametrize("scales", [(7.5, None), (7.5, 7.5), (7.5, 1.5), (3.0, 2.0), (1.0, 1.0), (1.0, None)])
+def test_same_image_as_the_diffusers_pipeline(pix2pix, name, scales):
+    folder, base = pix2pix
+    text, image = scales
+    scheduler = lambda: make_scheduler(name, base.scheduler.config)  # noqa: E731
+    assert_same(
+        ours(base, scheduler(), Guidance(text, image)),
+        theirs(folder, scheduler(), text, image if image is not None else text),
+    )
+
+
+def test_guidance_takes_no_more_passes_than_the_scales_need():
+    assert len(Guidance(7.5).passes) == 2
+    assert len(Guidance(7.5, 1.5).passes) == 3
+    assert len(Guidance(7.5, 7.5).passes) == 2  # the three-way rule with equal scales is Eq. 6
+    assert len(Guidance(1.0).passes) == len(Guidance(1.0, 1.0).passes) == 1
+
+
+def test_three_way_rule_with_equal_scales_is_eq_6():
+    u, i, c = torch.randn(3, 2, 4, 8, 8, dtype=torch.float64)
+    w = 7.5
+    three_way = u + w * (i - u) + w * (c - i)
+    torch.testing.assert_close(Guidance(w).combine((u, c)), three_way)
+    torch.testing.assert_close(Guidance(w, 1.5).combine((u, i, c)), u + 1.5 * (i - u) + w * (c - i))
+
+
+def test_rows_of_a_batch_do_not_see_each_other(pix2pix):
+    _, base = pix2pix
+    scheduler = make_scheduler("DPMSolverMultistepScheduler", base.scheduler.config)
+    latents, text, null, image = inputs()
+    run = lambda rows: sample(  # noqa: E731
+        base.unet, scheduler, latents[rows], text[rows], null, image[rows], Guidance(3.0), num_inference_steps=4
+    )
+    torch.testing.assert_close(run([0, 1, 2])[1:2], run([1]), atol=1e-4, rtol=1e-4)
+
+
+def test_schedulers_that_add_noise_take_a_generator_for_each_row(pix2pix):
+    _, base = pix2pix
+    scheduler = make_scheduler("EulerAncestralDiscreteScheduler", base.scheduler.config)
+    seeds = lambda: [torch.Generator().manual_seed(i) for i in range(3)]  # noqa: E731
+    first, second = (ours(base, scheduler, Guidance(2.0), generators=seeds()) for _ in range(2))
+    assert (first == second).all()
+
+
+def test_latents_are_never_clipped():
+    config = diffusers.DDIMScheduler(clip_sample=True).config
+    assert not make_scheduler("DDIMScheduler", config).config.clip_sample
+
+
+def test_unknown_scheduler():
+    with pytest.raises(RecipeError, match="'Sampler9000'"):
+        make_scheduler("Sampler9000", {})
 
 
 class Alternating:

@@ -25,16 +25,6 @@ from mvc_hf.inspection.preview import preview
 from mvc_hf.training.finetune import finetune
 
 
-@pytest.fixture(scope="module")
-def checkpoint(photos, tiny_base, tmp_path_factory):
-    out = tmp_path_factory.mktemp("checkpoint") / "out"
-    settings = {"train_batch_size": 4, "max_train_steps": 3, "learning_rate": 1e-2, "use_ema": False}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MVC_HF_CACHE", str(out.parent / "cache"))
-        finetune(Recipe(dataset=str(photos), base=str(tiny_base), **settings), out)
-    return out
-
-
 @pytest.fixture
 def recipe(photos):
     return Recipe(dataset=str(photos), images_per_class=4, num_inference_steps=3, batch_size=4, shard_size=5)
@@ -203,22 +193,6 @@ def test_folder_of_another_recipe_is_refused_by_field(recipe, checkpoint, tmp_pa
     generate(recipe, checkpoint, tmp_path / "out")
     with pytest.raises(OutputError, match=r"these differ: images_per_class \(4 → 5\)"):
         generate(change(recipe, images_per_class=5), checkpoint, tmp_path / "out")
-
-
-def test_local_source_must_be_given_again(recipe, checkpoint, tmp_path):
-    with pytest.raises(RecipeError, match=r"give --dataset: .* local data set 'photos'"):
-        generate(change(recipe, dataset=""), checkpoint, tmp_path / "out")
-    with pytest.raises(RecipeError, match=r"give --base: .* local model 'tiny-base'"):
-        generate(change(recipe, method="pretrained"), checkpoint, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_other_classes_are_refused(recipe, checkpoint, tmp_path):
-    other = tiny.image_folder(tmp_path / "other", {"cat": 3, "dog": 3})
-    with pytest.raises(
-        DataError, match="checkpoint: it has 'cat', 'dog' besides and it lacks 'apple', 'pear', 'plum'"
-    ):
-        generate(change(recipe, dataset=str(other)), checkpoint, tmp_path / "out")
 
 
 def test_a_checkpoint_knows_its_classes_by_either_spelling(recipe, tiny_base, tmp_path):

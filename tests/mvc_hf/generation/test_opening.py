@@ -7,24 +7,13 @@ import pytest
 import torch
 
 from mvc_hf.config.recipe import Recipe
-from mvc_hf.diffusion.on_demand_banks import OnDemandLatentBank, OnDemandTextBank
+from mvc_hf.diffusion.banks.on_demand import OnDemandLatentBank, OnDemandTextBank
 from mvc_hf.errors import ModelError, RecipeError
 from mvc_hf.generation import opening
 from mvc_hf.generation.opening import assemble, encode, load, open_generator, resolve
-from mvc_hf.training.finetune import finetune
 from mvc_hf.utils.distributed import Alone
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(photos, tiny_base, tmp_path_factory):
-    out = tmp_path_factory.mktemp("checkpoint") / "out"
-    settings = {"train_batch_size": 4, "max_train_steps": 2, "learning_rate": 1e-2}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MVC_HF_CACHE", str(out.parent / "cache"))
-        finetune(Recipe(dataset=str(photos), base=str(tiny_base), **settings), out)
-    return out
 
 
 @pytest.fixture(params=["mvc", "pretrained"])
@@ -61,7 +50,7 @@ def test_settings_that_the_method_has_not_do_not_count(recipe, checkpoint, photo
 def test_nothing_is_loaded_to_resolve(recipe, checkpoint, monkeypatch):
     for name in ("load_base", "load_captions", "source_of"):
         monkeypatch.setattr(opening, name, lambda *_: pytest.fail("loaded"))
-    assert resolve(recipe, checkpoint).notes.class_names == ("apple", "pear", "plum")
+    assert resolve(recipe, checkpoint).metadata.class_names == ("apple", "pear", "plum")
 
 
 def test_what_is_damaged_or_missing_is_told_before_a_model_is_loaded(recipe, checkpoint, tmp_path, monkeypatch):

@@ -10,8 +10,6 @@ from pushable import (
 
 from mvc_hf.publish.push import push
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the client's own making
-
 
 @pytest.mark.parametrize(
     "repo_id, match",

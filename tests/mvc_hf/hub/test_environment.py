@@ -8,7 +8,7 @@ from hub_server import connect
 
 from mvc_hf import cli
 from mvc_hf.errors import MvcError, RecipeError
-from mvc_hf.hub.download import pull_model
+from mvc_hf.hub.download.models import pull_model
 from mvc_hf.hub.environment import check_environment
 from mvc_hf.publish.push import push
 

@@ -13,7 +13,7 @@ from pushable import (
 )
 
 from mvc_hf.errors import MvcError
-from mvc_hf.hub.download import pull_model
+from mvc_hf.hub.download.models import pull_model
 from mvc_hf.hub.errors import (
     LONGEST_ASKED,
     UnexpectedAnswer,
@@ -26,8 +26,6 @@ from mvc_hf.hub.errors import (
     understood,
 )
 from mvc_hf.publish.push import push
-
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the client's own making
 
 
 def busy(**headers):

@@ -17,8 +17,6 @@ from mvc_hf.hub.errors import UnexpectedAnswer, understood
 from mvc_hf.hub.retry import answered, retry, unchanged
 from mvc_hf.publish.push import push
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the client's own making
-
 
 @pytest.mark.parametrize(
     "call", ["whoami", "info", "create", "tree", "refs", "branch", "tag", "preupload", "batch", "upload", "commit",

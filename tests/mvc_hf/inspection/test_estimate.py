@@ -16,7 +16,6 @@ from mvc_hf.config.run_recipe import RunRecipe
 from mvc_hf.errors import RecipeError
 from mvc_hf.generation import generator as generating
 from mvc_hf.inspection import estimate, measuring
-from mvc_hf.inspection.cost_table import Estimate, Plan, Stage, duration, size
 from mvc_hf.inspection.estimate import plan
 from mvc_hf.workflows.pipeline import run
 
@@ -205,14 +204,3 @@ def test_several_processes_are_refused(settings, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RecipeError, match="without accelerate launch"):
         plan(RunRecipe.from_dict(settings))
-
-
-def test_words():
-    assert [duration(s) for s in (0.2, 7, 95, 600, 5000, 7200, 50000, 900000)] == [
-        "< 1 s", "7 s", "95 s", "10 min", "83 min", "2.0 h", "14 h", "10.4 days"
-    ]  # fmt: skip
-    assert [size(n) for n in (5, 1500, 25_000_000, 4.2e9, 3e12)] == ["5 B", "1.5 kB", "25 MB", "4.2 GB", "3.0 TB"]
-    assert str(Estimate(60, 61)) == "60 s – 61 s" and str(Estimate(300, 310)) == "5 min"
-    stages = (Stage("a", "x", Estimate(1, 2), 10), Stage("b", "y", Estimate(3, 5), 7))
-    found = Plan(stages, {"disk": 1}, 0, "cpu", 1.0)
-    assert (found.time, found.memory) == (Estimate(4, 7), 10) and "nothing (no push-to-hub)" in str(found)

@@ -23,15 +23,13 @@ GENERATING = {"images_per_class": 4, "num_inference_steps": 3, "batch_size": 4, 
 
 
 @pytest.fixture(scope="module")
-def made(photos, tiny_base, tmp_path_factory):
+def made(photos, checkpoint, tmp_path_factory):
     """A folder with checkpoint/ and synthetic/."""
     out = tmp_path_factory.mktemp("made")
-    settings = {"train_batch_size": 4, "max_train_steps": 3, "learning_rate": 1e-2, "use_ema": False}
-    recipe = Recipe(dataset=str(photos), base=str(tiny_base), **settings, **GENERATING)
+    shutil.copytree(checkpoint, out / "checkpoint")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MVC_HF_CACHE", str(out / "cache"))
-        finetune(recipe, out / "checkpoint")
-        generate(recipe, out / "checkpoint", out / "synthetic")
+        generate(Recipe(dataset=str(photos), **GENERATING), out / "checkpoint", out / "synthetic")
     return out
 
 

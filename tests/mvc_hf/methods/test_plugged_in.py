@@ -1,5 +1,7 @@
 """A method that is defined in the tests alone goes through everything that a built-in one goes through."""
 
+import shutil
+
 import datasets
 import numpy as np
 import pytest
@@ -7,9 +9,9 @@ import yaml
 from dummy_method import NextClass, NextClassByBase, NextClassConfig
 
 from mvc_hf.artifacts.checkpoint import CheckpointMetadata, load_captions
-from mvc_hf.config import method_names
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.config.run_recipe import RunRecipe
+from mvc_hf.config.stages.generating import METHOD_NAMES
 from mvc_hf.data.loading import open_dataset
 from mvc_hf.errors import OutputError, RecipeError
 from mvc_hf.generation.generate import generate
@@ -23,7 +25,6 @@ from mvc_hf.methods import registry
 from mvc_hf.methods.registry import register_method
 from mvc_hf.publish.dataset_card import dataset_card
 from mvc_hf.storage.manifest import read_manifest
-from mvc_hf.training.finetune import finetune
 
 SETTINGS = {"images_per_class": 4, "num_inference_steps": 4, "batch_size": 4, "shard_size": 5}
 
@@ -32,11 +33,11 @@ SETTINGS = {"images_per_class": 4, "num_inference_steps": 4, "batch_size": 4, "s
 def registered():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "_METHODS", dict(registry._METHODS))
-        names = list(method_names.METHOD_NAMES)
+        names = list(METHOD_NAMES)
         for method in (NextClass, NextClassByBase):
             register_method(method.name, NextClassConfig, method)
         yield
-        method_names.METHOD_NAMES[:] = names
+        METHOD_NAMES[:] = names
 
 
 @pytest.fixture(params=["next-class", "next-class-by-base"])
@@ -45,13 +46,13 @@ def settings(request, photos, tiny_base):
 
 
 @pytest.fixture(scope="module")
-def made(registered, photos, tiny_base, tmp_path_factory):
+def made(registered, checkpoint, photos, tiny_base, tmp_path_factory):
     """A folder with checkpoint/ and a data set of each of the two methods."""
     out = tmp_path_factory.mktemp("made")
+    shutil.copytree(checkpoint, out / "checkpoint")
     recipe = {"dataset": str(photos), "base": str(tiny_base), **SETTINGS}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MVC_HF_CACHE", str(out / "cache"))
-        finetune(Recipe(**recipe, train_batch_size=4, max_train_steps=3, learning_rate=1e-2), out / "checkpoint")
         for method in (NextClass, NextClassByBase):
             generate(Recipe(**recipe, method=method.name), out / "checkpoint", out / method.name)
     return out

@@ -8,9 +8,9 @@ import click
 import pytest
 from dummy_method import NextClass, NextClassConfig
 
-from mvc_hf.config import method_names
 from mvc_hf.config.fields import GENERATE
 from mvc_hf.config.recipe import Recipe
+from mvc_hf.config.stages.generating import BUILT_IN, METHOD_NAMES
 from mvc_hf.errors import RecipeError
 from mvc_hf.methods import registry
 from mvc_hf.methods.mvc import Mvc, MvcConfig
@@ -21,9 +21,9 @@ from mvc_hf.methods.registry import get_method, register_method
 @pytest.fixture(autouse=True)
 def own_table(monkeypatch):
     monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
-    names = list(method_names.METHOD_NAMES)
+    names = list(METHOD_NAMES)
     yield
-    method_names.METHOD_NAMES[:] = names
+    METHOD_NAMES[:] = names
 
 
 def test_the_built_in_methods():
@@ -60,7 +60,7 @@ def test_the_command_line_lists_the_built_in_ones():
     from mvc_hf.cli.generate import command
 
     (option,) = (p for p in command.params if p.name == "method")
-    assert isinstance(option.type, click.Choice) and tuple(option.type.choices) == method_names.BUILT_IN
+    assert isinstance(option.type, click.Choice) and tuple(option.type.choices) == BUILT_IN
 
 
 class Lacking:
@@ -88,7 +88,7 @@ class Empty:
 def test_what_is_no_method_is_refused_when_it_is_registered(name, config, cls, says):
     with pytest.raises(RecipeError, match=says):
         register_method(name, config, cls)
-    assert name not in method_names.METHOD_NAMES or name in method_names.BUILT_IN
+    assert name not in METHOD_NAMES or name in BUILT_IN
 
 
 def test_nothing_heavy_is_imported_for_a_name():

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from hub_server import ANN, File, connect
 from pushable import (
-    ODD_NAMES,
     SHARDS,
     data_set,
     fill,
+    nine_rows,
     refused,
     sent,
     shards,
@@ -20,14 +20,11 @@ from pushable import (
 )
 
 from mvc_hf.artifacts.checkpoint import CheckpointMetadata
-from mvc_hf.artifacts.shards import ShardedDatasetWriter
 from mvc_hf.errors import OutputError
-from mvc_hf.hub.download import pull_model
+from mvc_hf.hub.download.models import pull_model
 from mvc_hf.publish.push import ShardUploader, push
 from mvc_hf.storage.integrity import digests_of, files_of_checkpoint
 from mvc_hf.storage.layout import CAPTIONS
-
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the client's own making
 
 
 def test_a_data_set_is_one_commit(remote, made, capsys):
@@ -41,8 +38,8 @@ def test_a_data_set_is_one_commit(remote, made, capsys):
     assert "data set repository ann/set created" in capsys.readouterr().err
 
 
-def test_of_a_checkpoint_s_folder_nothing_else_is_published(remote, checkpoint):
-    push(checkpoint, "lab/model", private=True)
+def test_of_a_checkpoint_s_folder_nothing_else_is_published(remote, model_files):
+    push(model_files, "lab/model", private=True)
     repo = remote.repos["models", "lab/model"]
     assert repo.private
     assert set(repo.head().tree) == {
@@ -54,16 +51,16 @@ def test_of_a_checkpoint_s_folder_nothing_else_is_published(remote, checkpoint):
     }  # fmt: skip
 
 
-def test_cards_are_written_for_the_repository(local_hub, tmp_path, monkeypatch, made, checkpoint):
+def test_cards_are_written_for_the_repository(local_hub, tmp_path, monkeypatch, made, model_files):
     connect(local_hub, tmp_path, monkeypatch)
     push(made, "ann/set")
-    push(checkpoint, "ann/model")
+    push(model_files, "ann/model")
     for kind, id in (("datasets", "ann/set"), ("models", "ann/model")):
         tree = local_hub.repos[kind, id].head().tree
         assert ("samples.png" in tree) == (kind == "datasets")
         text = tree["README.md"].data.decode()
         assert text.startswith("---\n") and id in text
-        assert not push(made if kind == "datasets" else checkpoint, id).changed
+        assert not push(made if kind == "datasets" else model_files, id).changed
 
 
 def test_the_second_push_does_nothing(remote, made, tmp_path):
@@ -135,7 +132,7 @@ def test_shards_go_up_while_others_are_made(remote, tmp_path):
             time.sleep(0.01)
         seen.append(sent(remote))
 
-    fill(ShardedDatasetWriter(tmp_path / "out", {"seed": 0}, 9, 3, ODD_NAMES), watch=watch)
+    fill(nine_rows(tmp_path / "out"), watch=watch)
     assert seen == [1, 2, 3] and shards(remote) == []
     found = stream.finish()
     assert found.changed and shards(remote) == SHARDS and sent(remote) == 3
@@ -146,7 +143,7 @@ def test_trouble_in_the_background_is_mended_by_the_commit(remote, tmp_path, mon
     monkeypatch.setattr("mvc_hf.hub.retry.PATIENCE", 0.5)
     stream, split = (
         ShardUploader("ann/set", tmp_path / "out"),
-        ShardedDatasetWriter(tmp_path / "out", {"seed": 0}, 9, 3, ODD_NAMES),
+        nine_rows(tmp_path / "out"),
     )
     remote.fail("preupload", 500, times=6)  # as many as the client tries
 
@@ -161,16 +158,16 @@ def test_trouble_in_the_background_is_mended_by_the_commit(remote, tmp_path, mon
     assert "uploading data/train-00000-of-00003.parquet to ann/set has failed for now" in capsys.readouterr().err
 
 
-def test_unfinished_folders_are_refused(remote, made, checkpoint, tmp_path):
+def test_unfinished_folders_are_refused(remote, made, model_files, tmp_path):
     refused("no folder", tmp_path / "none", "ann/set")
     (tmp_path / "empty").mkdir()
     refused("was not made by mvc-hf", tmp_path / "empty", "ann/set")
-    half = ShardedDatasetWriter(tmp_path / "half", {"seed": 0}, 9, 3, ODD_NAMES)
+    half = nine_rows(tmp_path / "half")
     refused("is not finished: give its generate command again", half.folder, "ann/set")
-    shutil.copytree(checkpoint, tmp_path / "checkpoint")
+    shutil.copytree(model_files, tmp_path / "checkpoint")
     (tmp_path / "checkpoint" / "mvc.json").unlink()
     refused("is not finished: give its finetune command again", tmp_path / "checkpoint", "ann/set")
-    refused("was not made by mvc-hf; push .*checkpoint", checkpoint.parent, "ann/set")
+    refused("was not made by mvc-hf; push .*checkpoint", model_files.parent, "ann/set")
     refused("is a data set, not a model", made, "ann/set", "model")
     assert not remote.requests
 
@@ -186,15 +183,15 @@ def test_damaged_files_are_not_published(remote, made, tmp_path):
     assert not remote.calls("create") and not remote.calls("commit")  # found before anything is sent
 
 
-def test_a_damaged_checkpoint_is_not_published(remote, checkpoint, tmp_path):
+def test_a_damaged_checkpoint_is_not_published(remote, model_files, tmp_path):
     bad, weights = tmp_path / "bad", "unet/diffusion_pytorch_model.safetensors"
-    shutil.copytree(checkpoint, bad)
+    shutil.copytree(model_files, bad)
     recorded = digests_of(bad, [*files_of_checkpoint(bad), CAPTIONS])
     replace(CheckpointMetadata.load(bad), sha256=recorded).save(bad)
     os.truncate(bad / weights, 1000)
     refused(f"{weights} is not as it was made", bad, "ann/model")
     assert not remote.calls("create") and not remote.calls("commit")
-    shutil.copy(checkpoint / weights, bad / weights)
+    shutil.copy(model_files / weights, bad / weights)
     push(bad, "ann/model")
     assert remote.calls("commit")
 
@@ -207,10 +204,10 @@ def test_a_card_with_broken_metadata_is_told(remote, made, tmp_path):
     assert shards(remote) == []
 
 
-def test_the_token_stays_with_the_hub(remote, made, checkpoint, tmp_path, capfd):
+def test_the_token_stays_with_the_hub(remote, made, model_files, tmp_path, capfd):
     push(made, "ann/set", private=True)
     remote.chunk_size = 1000
-    push(checkpoint, "ann/model", private=True)
+    push(model_files, "ann/model", private=True)
     pull_model("ann/model")
     elsewhere = [request for request in remote.requests if request.host.startswith("localhost")]
     assert {request.call for request in elsewhere} == {"upload", "download"}

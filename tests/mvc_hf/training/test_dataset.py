@@ -6,8 +6,8 @@ import torch
 
 from mvc_hf.captions.table import CaptionTable
 from mvc_hf.config.recipe import Recipe
-from mvc_hf.diffusion.latent_bank import LatentBank
-from mvc_hf.diffusion.text_bank import TextBank
+from mvc_hf.diffusion.banks.latents import LatentBank
+from mvc_hf.diffusion.banks.text import TextBank
 from mvc_hf.training.dataset import TrainingSet, _own_captions, prefetched, sample_numbers
 
 CLASSES, IMAGES, CAPTIONS = 3, 20, 5

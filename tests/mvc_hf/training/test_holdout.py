@@ -1,6 +1,5 @@
 """Images held out of training, and what their loss tells."""
 
-import math
 from itertools import chain
 from types import SimpleNamespace
 
@@ -106,7 +105,3 @@ def test_a_monitor_comes_back_from_what_a_checkpoint_holds():
     monitor.note(3, 0.2, 0.1)
     assert HoldoutMonitor(**vars(monitor)) == monitor
     assert set(vars(monitor)) == {"best", "best_step", "since_best", "warned", "last"}  # the names in older ones too
-
-
-def test_an_infinite_best_loss_of_older_versions_is_read_as_none():
-    assert HoldoutMonitor(best=math.inf).best is None

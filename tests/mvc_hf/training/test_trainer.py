@@ -11,9 +11,10 @@ from training_runs import assert_same_run, change, die, log, weights
 
 from mvc_hf.errors import DivergedError, Stopped
 from mvc_hf.training import finetune as finetune_module
-from mvc_hf.training import state, trainer
+from mvc_hf.training import trainer
 from mvc_hf.training.finetune import finetune
 from mvc_hf.training.holdout import HoldoutMonitor
+from mvc_hf.training.output import state
 from mvc_hf.training.trainer import Trainer
 
 

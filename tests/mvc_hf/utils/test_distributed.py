@@ -20,7 +20,8 @@ def test_the_user_may_choose_the_cpu(monkeypatch):
 
 
 def test_a_process_by_itself_has_the_device_of_its_launcher_and_waits_for_nobody(monkeypatch):
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check=False: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
     monkeypatch.setenv("LOCAL_RANK", "1")
     alone = distributed.Alone()

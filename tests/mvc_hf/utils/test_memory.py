@@ -21,7 +21,7 @@ from mvc_hf.utils import memory
         lambda: np.zeros((2**40, 2**40)),
         lambda: bytearray(2**62),
         lambda: b"" * 10**30,
-        lambda: int(1e300).to_bytes(4),
+        lambda: int(1e300).to_bytes(4, "big"),
         lambda: pa.allocate_buffer(2**60),
     ],
 )

@@ -51,9 +51,9 @@ def test_every_part_of_an_address_counts():
 
 def test_fixed_words():
     """Changing these changes every data set that was ever made."""
-    assert list(Stream) == list(range(15))
+    assert list(Stream) == list(range(17))
     names = "MIX CONDITION NOISE TRAIN TRAIN_NOISE TRAIN_MIX TRAIN_ORDER HOLD_OUT SCHEDULER DECK REPLACE SHARE CAPTION"
-    assert [s.name for s in Stream] == [*names.split(), "SUBSET", "CAPTION_LIMIT"]
+    assert [s.name for s in Stream] == [*names.split(), "SUBSET", "CAPTION_LIMIT", "FOLD", "WEIGHT"]
     assert words(7, Stream.MIX, 3, 11, 5)[0].tolist() == [
         6589327848421606200,
         15640389165955413796,
@@ -93,13 +93,13 @@ def test_fixed_normals():
 
 @pytest.mark.parametrize("draw", [words, normal])
 @pytest.mark.parametrize("wrong", [-1, 2**63, 2**64, 1.5, "1"])
-@pytest.mark.parametrize("name", ["seed", "label", "k"])
+@pytest.mark.parametrize("name", ["seed", "label", "index"])
 def test_addresses_out_of_range(draw, wrong, name):
-    address = {"seed": 0, "label": 0, "k": 0} | {name: wrong}
+    address = {"seed": 0, "label": 0, "index": 0} | {name: wrong}
     with pytest.raises(RecipeError, match=rf"^{name} must be a whole number from 0 to 2\*\*63 - 1, got {wrong}$"):
-        draw(address["seed"], Stream.MIX, address["label"], address["k"], 4 if draw is words else (4,))
+        draw(address["seed"], Stream.MIX, address["label"], address["index"], 4 if draw is words else (4,))
 
 
 def test_one_bad_address_among_good_ones_is_named():
-    with pytest.raises(RecipeError, match=r"^k must be .*, got -3$"):
+    with pytest.raises(RecipeError, match=r"^index must be .*, got -3$"):
         words(0, Stream.MIX, 0, [1, -3, 2], 4)

@@ -1,7 +1,6 @@
 """A whole run from one file: what the file may say, and that every stage goes on where the last call left it."""
 
 import json
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,7 +13,7 @@ from mvc_hf import cli
 from mvc_hf.artifacts.checkpoint import CheckpointMetadata
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.config.run_recipe import RunRecipe
-from mvc_hf.errors import OutputError, RecipeError
+from mvc_hf.errors import OutputError
 from mvc_hf.generation.generate import generate
 from mvc_hf.training.finetune import finetune
 from mvc_hf.workflows import pipeline
@@ -41,32 +40,6 @@ def content(folder):
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*.parquet"))}
 
 
-# The file
-
-
-@pytest.mark.parametrize(
-    ("values", "says"),
-    [
-        ({"guidence-scale": 2}, "unknown setting 'guidence_scale'; did you mean 'guidance_scale'?"),
-        ({"ouput": "x"}, "unknown setting 'ouput'; did you mean 'output'?"),
-        ({"push-to-hug": True}, "did you mean 'push_to_hub'?"),
-        ({"batch-size": 1, "batch_size": 2}, "batch_size is given twice, the second time as 'batch_size'"),
-        ({"captions": "template", "captioner": "blip2"}, "captions is given twice"),
-        ({"output": 3}, "--output takes a value of type str, not 3"),
-        ({"push-to-hub": "yes"}, "--push-to-hub takes a value of type bool, not 'yes'"),
-        ({"private": True}, "private goes with push_to_hub"),
-        ({"hub-model-id": "a/b"}, "hub_model_id goes with push_to_hub"),
-        ({"model": "m", "push-to-hub": True, "hub-model-id": "a/b"}, "model and hub_model_id are at odds"),
-        ({"coarse": -1}, "--coarse is -1; it must be at least 0"),
-        ({1: 2}, "unknown setting '1'"),
-    ],
-)
-def test_bad_settings(values, says):
-    with pytest.raises(RecipeError) as error:
-        RunRecipe.from_dict(values)
-    assert says in str(error.value)
-
-
 @pytest.mark.parametrize(
     ("missing", "says"), [("output", "output: my-run"), ("dataset", "no data set"), ("base", "no base model")]
 )
@@ -74,51 +47,6 @@ def test_what_must_be_there(settings, missing, says, capsys, tmp_path):
     settings.pop(missing)
     code, _, err = run(capsys, tmp_path, settings)
     assert code == 1 and says in err and not (tmp_path / "out").exists()
-
-
-def test_every_flag_of_the_commands_is_a_setting(settings):
-    import click
-
-    for name in ("caption", "finetune", "generate"):
-        for parameter in cli.group.get_command(click.Context(cli.group), name).params:
-            for option in parameter.opts if isinstance(parameter, click.Option) else ():
-                if option.startswith("--"):
-                    value = {option[2:]: _some_value(option, parameter)}
-                    with_others = {"--balance": {"total": 5}}.get(option, {})
-                    RunRecipe.from_dict({"push-to-hub": True} | with_others | value)
-
-
-def _some_value(option, parameter):
-    if option in ("--output", "--scheduler"):
-        return {"--scheduler": "DDIMScheduler"}.get(option, "x")
-    kind = parameter.type.name
-    known = {"integer": 8, "float": 0.1, "boolean": True, "choice": getattr(parameter.type, "choices", [""])[0]}
-    return known.get(kind, "x")
-
-
-def test_numbers_as_people_write_them(tmp_path):
-    (tmp_path / "r.yaml").write_text("learning-rate: 5e-5\nadam_epsilon: 1E-8\nguidance_scale: 2\ncaptioner: blip2\n")
-    recipe = RunRecipe.load(tmp_path / "r.yaml").recipe
-    assert (recipe.learning_rate, recipe.adam_epsilon, recipe.guidance_scale) == (5e-5, 1e-8, 2.0)
-    assert recipe.captions == "blip2"
-    (tmp_path / "r.json").write_text(json.dumps({"learning-rate": 5e-5, "captioner": "blip2"}))
-    assert RunRecipe.load(tmp_path / "r.json").recipe.learning_rate == 5e-5
-
-
-def test_no_code_in_a_file(tmp_path):
-    (tmp_path / "r.yaml").write_text("output: !!python/object/apply:os.getcwd []")
-    with pytest.raises(RecipeError, match="not valid YAML"):
-        RunRecipe.load(tmp_path / "r.yaml")
-    (tmp_path / "r.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(RecipeError, match="not text in UTF-8"):
-        RunRecipe.load(tmp_path / "r.yaml")
-
-
-def test_the_recipe_of_the_docs(tmp_path):
-    text = (Path(__file__).parents[3] / "docs" / "recipes.md").read_text(encoding="utf-8")
-    (tmp_path / "r.yaml").write_text(text.partition("```yaml\n")[2].partition("```")[0])
-    found = RunRecipe.load(tmp_path / "r.yaml")
-    assert found.output == "flowers" and found.recipe.captions == "blip2" and found.recipe.guidance_scale == 2.0
 
 
 # The run

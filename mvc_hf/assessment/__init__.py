@@ -1,0 +1,1 @@
+"""What a synthetic split is worth: fidelity, diversity, copies and labels, against the real images"""

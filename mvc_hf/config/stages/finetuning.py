@@ -1,0 +1,56 @@
+"""How the base model is fine-tuned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from ..fields import BOTH, FINETUNE, MOST_AT_A_TIME, Settings, setting
+
+_setting = partial(setting, on=(FINETUNE,))
+
+
+@dataclass(frozen=True)
+class FinetuneSettings(Settings):
+    """The base model and its training."""
+
+    base: str = _setting("", "base model: a Stable Diffusion or InstructPix2Pix folder or Hub id[@revision]")
+    variant: str | None = _setting(
+        None,
+        "which weights of the base, fp16 for those that end in .fp16.safetensors (default: those without a variant, "
+        "else the one that is there)",
+        on=BOTH,
+    )
+    train_batch_size: int = _setting(16, "images of a step on each process", minimum=1, maximum=MOST_AT_A_TIME)
+    gradient_accumulation_steps: int = _setting(
+        1, "batches that are summed into one update", minimum=1, maximum=1_000_000
+    )
+    num_train_epochs: float = _setting(
+        24.0, "passes over the images, where --max-train-steps is not given", above=0, maximum=1e6
+    )
+    max_train_steps: int | None = _setting(None, "updates (default: follows the size of the data)", minimum=1)
+    learning_rate: float = _setting(5e-5, "peak learning rate of AdamW", above=0, maximum=1)
+    lr_scheduler: str = _setting("cosine", "rate after the warm-up", choices=("constant", "cosine"))
+    lr_warmup_steps: int | None = _setting(None, "updates of linear warm-up (default: 5 % of all)", minimum=0)
+    adam_beta1: float = _setting(0.9, "AdamW's beta1", minimum=0, maximum=0.9999)
+    adam_beta2: float = _setting(0.999, "AdamW's beta2", minimum=0, maximum=0.99999)
+    adam_weight_decay: float = _setting(1e-2, "AdamW's weight decay", minimum=0, maximum=100)
+    adam_epsilon: float = _setting(1e-8, "AdamW's epsilon", above=0, maximum=1)
+    max_grad_norm: float = _setting(1.0, "clip the gradient's norm here", above=0, maximum=1e9)
+    conditioning_dropout_prob: float = _setting(
+        0.05, "drop text, image, or both, each this often", minimum=0, maximum=1 / 3
+    )
+    use_ema: bool = _setting(True, "publish the exponential moving average of the weights")
+    ema_decay: float = _setting(0.999, "decay of the moving average", minimum=0, maximum=0.999999)
+    gradient_checkpointing: bool = _setting(False, "less memory for about a third more time", identity=False)
+    holdout_fraction: float = _setting(
+        0.05, "share of the images kept aside to see whether training copies", minimum=0, maximum=0.5
+    )
+    validation_steps: int | None = _setting(
+        None, "updates between two looks at the kept-aside images (default: 20 looks a run)", minimum=1
+    )
+    early_stopping: int | None = _setting(
+        None, "stop after this many looks without a better kept-aside loss (default: never)", minimum=1
+    )
+    checkpointing_steps: int = _setting(500, "updates between two checkpoints", minimum=1, identity=False)
+    checkpoints_total_limit: int = _setting(2, "checkpoints kept for resuming", minimum=1, identity=False)

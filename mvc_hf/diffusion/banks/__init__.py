@@ -1,0 +1,1 @@
+"""What the frozen encoders gave of images and captions, encoded once and kept."""

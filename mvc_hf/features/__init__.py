@@ -1,0 +1,1 @@
+"""What pictures are seen through: networks without their heads, and what those make of whole image sets"""
