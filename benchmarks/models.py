@@ -14,9 +14,9 @@ import torch
 
 from mvc_hf.captions.table import CaptionTable
 from mvc_hf.config.recipe import Recipe
-from mvc_hf.diffusion.latent_bank import LatentBank
+from mvc_hf.diffusion.banks.latents import LatentBank
+from mvc_hf.diffusion.banks.text import TextBank
 from mvc_hf.diffusion.model import StableDiffusion
-from mvc_hf.diffusion.text_bank import TextBank
 from mvc_hf.training.dataset import TrainingSet
 from mvc_hf.workflows.demo import assets
 
