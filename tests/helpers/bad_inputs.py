@@ -485,7 +485,9 @@ def train() -> Iterator[Case]:
         "--batch-size 1000", "--nonsense", "--aug-filter x", "--aug-filter label_confidence>0.2", "--aug-weights 1",
         "--aug-filter label_confidence>", "--aug-weights __import__('os')", "--aug-scores <file>", "--aug-scores",
         "--aug-filter 1>0 --aug-scores <file> <file>", f"--aug-filter {'(' * 900}", "--aug-weights \u202e",
-        "--aug-policy none", "--aug-policy cifar10 --aa v0",
+        "--aug-policy none", "--aug-policy cifar10 --aa v0", "--aug-prob 0.5", "--aug-prob 0.8", "--aug-rsp-from any",
+        "--aug-schedule rsp --aug-phase2-epochs 1", "--aug-schedule combined --aug-phase2-lr-scale 0.5",
+        "--aug-schedule synthetic --aug-prob 0",
     ):  # fmt: skip
         yield case("train", f"{FINE['train']} {flags}".replace("''", ""))
     for name in ("train.txt", "other.py", "broken.py", "binary.py", "nested.py", "folder.py", "none.py"):

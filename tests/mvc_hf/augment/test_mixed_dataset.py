@@ -199,6 +199,9 @@ def test_real_images_by_name_of_their_set(photos, synthetic):
         ({"schedule": "rsp", "rsp_from": "nowhere"}, "not from 'nowhere'"),
         ({"schedule": "combined", "epoch": "all"}, "not 'all'"),
         ({"schedule": "combined", "epoch": 0}, "at least 1 sample"),
+        ({"schedule": "combined", "prob": 0.5}, "prob means nothing under schedule='combined': .* take 'rsp'"),
+        ({"schedule": "two-phase", "epochs": 5, "rsp_from": "any"}, "rsp_from means nothing"),
+        ({"schedule": "rsp", "phase2_epochs": 1}, "phase2_epochs means nothing under schedule='rsp'"),
     ],
 )
 def test_settings_that_cannot_be(synthetic, settings, message):
