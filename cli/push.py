@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..hub.ids import MODEL
 from .options import report
 
 
@@ -16,19 +17,47 @@ from .options import report
 @click.option(
     "--revision", default=None, help="branch to push to, made if it is not there, or refs/pr/N (default: main)"
 )
+@click.option(
+    "--dataset",
+    default="",
+    help="of a checkpoint: the real images that its samples are conditioned on (default: its own)",
+)
+@click.option(
+    "--samples/--no-samples",
+    default=None,
+    help="draw samples of a checkpoint for its card, all of them synthetic (default: where that takes no hours)",
+)
 @click.option("--tag", default=None, help="tag for the commit that holds it all")
-def command(out: Path, repository: str | None, private: bool, revision: str | None, tag: str | None) -> None:
+def command(
+    out: Path,
+    repository: str | None,
+    private: bool,
+    revision: str | None,
+    dataset: str,
+    samples: bool | None,
+    tag: str | None,
+) -> None:
     """Publish what `mvc-hf finetune` or `mvc-hf generate` made.
 
     OUT is their folder, REPOSITORY is org/name (default: your name and that of the folder). Everything becomes visible
     in one commit, or nothing does. The same command, given again after an interruption, sends only what is missing;
     where the repository holds it all already, it does nothing. What it held before stays reachable in its history.
 
+    With a checkpoint go its recipe (mvc.yaml, without local paths), its losses and a sheet of synthetic images, which
+    is drawn where samples.png is not there; with a data set a sheet of its own images.
+
     \b
     Example:
-      mvc-hf push checkpoint my-name/flowers-mvc --private
+      mvc-hf push checkpoint my-name/flowers-mvc --dataset photos/ --private
       mvc-hf push synthetic my-name/flowers-synthetic --tag v1
     """
+    from ..hub.access import check_push
+    from ..publish.contents import finished
     from ..publish.push import push
+    from ..workflows.samples import draw_samples
 
+    found = finished(out)
+    if found.kind == MODEL:
+        check_push(repository, MODEL, folder=out, private=private)  # before anything is drawn for it
+        draw_samples(out, dataset, wanted=samples)
     report(str(push(out, repository, private=private, revision=revision, tag=tag)))

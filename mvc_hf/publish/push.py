@@ -14,7 +14,7 @@ from ..hub.ids import DATASET, word
 from ..hub.upload.file import File
 from ..hub.upload.refs import branch_of, checked_name
 from ..hub.upload.uploader import Published, Upload, open_upload
-from .contents import README, Finished, finished, own_file, pictures, reported
+from .contents import README, Finished, finished, own_file, pictures, reported, told
 
 if TYPE_CHECKING:
     from ..artifacts.shards import ShardedDatasetWriter
@@ -102,7 +102,7 @@ def _files(found: Finished, repo_id: str) -> list[File]:
     files = [File(path, content, found.sha256.get(path)) for path, content in found.files.items()]
     for file in files:
         file.check()  # before a picture is drawn from one of them
-    shown: dict[str, Path | bytes] = {**pictures(found), **reported(found), README: found.card(repo_id)}
+    shown: dict[str, Path | bytes] = {**pictures(found), **reported(found), **told(found), README: found.card(repo_id)}
     return files + [File(path, content) for path, content in shown.items()]
 
 

@@ -61,6 +61,8 @@ def test_three_users(local_hub, photos, tiny_base, tmp_path, monkeypatch, capsys
     assert code == 0, err
     assert f"{local_hub.url}/lab/flowers: pushed commit {model.head().oid[:12]}" in out
     assert not [path for path in model.head().tree if path.startswith("checkpoints")]
+    assert {"mvc.yaml", "training_log.csv", "samples.png"} <= set(model.head().tree)
+    assert "](samples.png)" in model.head().tree["README.md"].data.decode()
     assert str(tmp_path).encode() not in b"".join(file.data for file in model.head().tree.values())
 
     connect(local_hub, tmp_path / "bob", monkeypatch, BOB)
