@@ -72,6 +72,12 @@ class MixedDataset(Dataset):
         return self.length
 
     @property
+    def classes(self) -> list[str] | None:
+        """The names of the classes in the order of their labels; None where the real data set does not say them."""
+        numbers = class_numbers(self.real)
+        return None if numbers is None else sorted(numbers, key=numbers.__getitem__)
+
+    @property
     def epoch(self) -> int:
         return int(self._epoch)
 

@@ -188,8 +188,8 @@ WORDS = {
     },
     "finetune": {
         "--class-names": ["<none>", "<file>", "<photos>"],
-        "--captions": ["column:none", "column:", "none", "<photos>", "<synthetic>/manifest.json", "none.txt", "none.csv",
-        "none.jsonl"],
+        "--captions": ["column:none", "column:", "none", "<photos>", "<synthetic>/manifest.json", "none.txt",
+        "none.csv", "none.jsonl"],
         "--lr-scheduler": ["none"], "--pairing": ["none"], "--fit": ["none"], "--mixed-precision": ["none"],
         "--window": ["x", "1", "2,1", "nan,1", "1,1", "a,b", "auto,auto", f"0,{DIGITS}"],
         "--resolution": ["7", "17", "0"], "--label-column": ["none"], "--caption-prompt": ["\0"],
