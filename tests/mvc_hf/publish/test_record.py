@@ -1,7 +1,6 @@
 """mvc.yaml beside a checkpoint: a recipe that others can use, and nothing local in it. And the losses as numbers."""
 
 import dataclasses
-import json
 
 import pytest
 import yaml
@@ -70,10 +69,9 @@ def test_what_a_run_generates_with_goes_along_and_nothing_else_of_the_file(tmp_p
     assert recipe_file(folder) == published
 
 
-@pytest.mark.parametrize("wrong", [{"recipe": {"coarse": "many"}}, {"recipe": {"unheard_of": 1}}])
+@pytest.mark.parametrize("wrong", [{"coarse": "many"}, {"unheard_of": 1}])
 def test_a_record_that_is_no_recipe_is_not_published(tmp_path, wrong, capsys):
-    folder = with_recipe(tmp_path / "m")
-    (folder / "mvc.json").write_text(json.dumps(json.loads((folder / "mvc.json").read_text()) | wrong))
+    folder = with_recipe(tmp_path / "m", **wrong)
     assert recipe_file(folder) is None
     assert "note: the recipe is not published: " in capsys.readouterr().err
 
