@@ -163,6 +163,6 @@ def test_a_recipe_of_the_package_stands_in_for_a_file_that_is_not_there(tmp_path
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "cifar10.yaml").write_text("dataset: mine")
     assert read_settings("recipes/cifar10.yaml") == {"dataset": "mine"}
-    for name in ("recipes/none.yaml", "recipes/../recipes/cifar10.yaml", "other/cifar10.yaml", "cifar100.yaml"):
+    for name in ("recipes/none.yaml", "recipes/../recipes/cifar100.yaml", "other/cifar10.yaml", "cifar100.yaml"):
         with pytest.raises(RecipeError, match="cannot read the recipe"):
             read_settings(name)
