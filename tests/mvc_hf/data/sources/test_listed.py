@@ -71,7 +71,7 @@ def test_pictures_that_are_missing_count(tmp_path):
     ],
 )
 def test_labels_that_are_none(tmp_path, rows, match):
-    refused(listed(tmp_path, rows), match)
+    refused(listed(tmp_path, rows, {"b.png": 10}), match)
 
 
 def test_other_columns_and_links(tmp_path):
