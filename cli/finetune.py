@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,5 +46,5 @@ def command(dataset: str, output: Path, push_to_hub: bool, hub_id: str | None, p
         from ..publish.push import push
         from ..workflows.samples import draw_samples
 
-        draw_samples(output, dataset)
-        report(str(push(output, repository, "model", private=private)))
+        prepare = partial(draw_samples, dataset=dataset)
+        report(str(push(output, repository, "model", private=private, prepare=prepare)))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
-from ..hub.ids import MODEL
+from ..storage.layout import METADATA
 from .options import report
 
 
@@ -51,13 +52,11 @@ def command(
       mvc-hf push checkpoint my-name/flowers-mvc --dataset photos/ --private
       mvc-hf push synthetic my-name/flowers-synthetic --tag v1
     """
-    from ..hub.access import check_push
-    from ..publish.contents import finished
+    if (dataset or samples is not None) and not (out / METADATA).exists():
+        raise click.UsageError("--dataset and --samples are for a checkpoint: leave them out for a data set")
+
     from ..publish.push import push
     from ..workflows.samples import draw_samples
 
-    found = finished(out)
-    if found.kind == MODEL:
-        check_push(repository, MODEL, folder=out, private=private)  # before anything is drawn for it
-        draw_samples(out, dataset, wanted=samples)
-    report(str(push(out, repository, private=private, revision=revision, tag=tag)))
+    prepare = partial(draw_samples, dataset=dataset, wanted=samples)
+    report(str(push(out, repository, private=private, revision=revision, tag=tag, prepare=prepare)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,8 @@ def _run(run: RunRecipe) -> list[str]:
             from ..publish.push import push
             from .samples import draw_samples
 
-            draw_samples(run.folder / CHECKPOINT, run.recipe.dataset)
-            published = push(run.folder / CHECKPOINT, hub_model, "model", private=run.private)
+            prepare = partial(draw_samples, dataset=run.recipe.dataset)
+            published = push(run.folder / CHECKPOINT, hub_model, "model", private=run.private, prepare=prepare)
             lines.append(str(published))
     return lines + _generate(run, hub_dataset, published)
 

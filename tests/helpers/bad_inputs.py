@@ -447,6 +447,8 @@ def hub() -> Iterator[Case]:
         yield case("hub", f"{FINE[command]} --private", hub=True)
         yield case("hub", f"{FINE[command]} --push-to-hub")  # offline
     yield case("hub", FINE["push"])
+    for flags in ("--samples", "--no-samples", "--dataset <photos>"):
+        yield case("usage", f"push <synthetic> ann/x {flags}")
     for name in ("link.json", "notes.txt", "Config.json"):
         yield case("hub", ["push", f"<hostile>/{name}", "ann/x"], hub=True)
     for name in ("manifest", "hashless", "flipped", "linked"):
