@@ -22,6 +22,7 @@ BOTH = (FINETUNE, GENERATE)
 CAPTIONED = (CAPTION, FINETUNE)
 ALL = (CAPTION, FINETUNE, GENERATE)
 MOST_AT_A_TIME = 8192  # images of a batch
+UNLESS_DEFAULT = "unless default"  # an identity: see `setting`
 LARGEST = 10**9  # of whole numbers without a limit of their own: their products fit into 64 bits
 
 
@@ -34,7 +35,7 @@ def setting(
     above: float | None = None,
     maximum: float | None = None,
     choices: Sequence[str] | None = None,
-    identity: bool = True,
+    identity: bool | str = True,
     alias: str | None = None,
 ) -> Any:
     """One setting.
@@ -43,7 +44,8 @@ def setting(
 
     Args:
         on: the stages that take it.
-        identity: whether it changes what comes out, or only how fast and where it is computed.
+        identity: whether it changes what comes out, or only how fast and where it is computed. `UNLESS_DEFAULT` is
+            for settings that came later: at their default, what was made before them is still the same.
         alias: another flag for it on the command line.
     """
     limits = {"minimum": minimum, "above": above, "maximum": maximum, "choices": choices}

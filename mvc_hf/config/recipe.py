@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .fields import ALL, BOTH, check_known, setting
+from .fields import ALL, BOTH, UNLESS_DEFAULT, check_known, setting
 from .files import read_settings
 from .stages.captions import CaptionModelSettings, CaptionSettings
 from .stages.data import DataSettings, ViewSettings
@@ -41,6 +41,9 @@ class Recipe(
     """
 
     mixed_precision: str = setting("no", "arithmetic of the model", choices=("no", "fp16", "bf16"), on=BOTH)
+    compile: bool = setting(
+        False, "compile the U-Net first: a minute or more once, then faster steps", on=BOTH, identity=False
+    )
     seed: int = setting(0, "everything random follows from this number", minimum=0, maximum=2**63 - 1, on=ALL)
 
     @classmethod
@@ -73,7 +76,12 @@ class Recipe(
 
     def identity(self, *stages: str) -> dict[str, Any]:
         """The settings that decide what comes out, without those that only say how it is computed."""
-        return {f.name: getattr(self, f.name) for f in self._fields(*stages) if f.metadata["identity"]}
+        values = {f.name: (f, getattr(self, f.name)) for f in self._fields(*stages) if f.metadata["identity"]}
+        return {
+            name: value
+            for name, (f, value) in values.items()
+            if f.metadata["identity"] != UNLESS_DEFAULT or value != f.default
+        }
 
     def _fields(self, *stages: str) -> list[dataclasses.Field[Any]]:
         fields = dataclasses.fields(self)

@@ -87,6 +87,9 @@ def _walk_through(scheduler: Any, steps: int) -> None:
     scheduler.set_timesteps(steps)
 
 
+CONDITIONAL = ((True, True),)  # the pass that is left where guidance does not act
+
+
 @dataclass
 class Guidance:
     """Which passes of the U-Net a step takes, and how their predictions become one.
@@ -94,17 +97,30 @@ class Guidance:
     With no scale of its own for the image it is Eq. 6, ε = ε(∅, ∅) + w (ε(e_I, e_T) − ε(∅, ∅)); with one it is
     InstructPix2Pix's Eq. 3. Where the two scales are equal the two rules are the same, and where both are 1 only the
     conditional pass is left: it takes as few passes as the scales allow.
+
+    Of a schedule's steps it acts on those from the share `start` on, up to the share `stop`, as the guiders of
+    diffusers count them; on the others the conditional prediction stands alone, and takes one pass.
     """
 
     text: float
     image: float | None = None
+    start: float = 0.0
+    stop: float = 1.0
 
     @property
     def passes(self) -> tuple[tuple[bool, bool], ...]:
         """(with image, with text) of each pass."""
         if self.image is None or self.image == self.text:
-            return ((True, True),) if self.text == 1 else ((False, False), (True, True))
+            return CONDITIONAL if self.text == 1 else ((False, False), (True, True))
         return ((False, False), (True, False), (True, True))
+
+    def acts_on(self, step: int, steps: int) -> bool:
+        """Whether it acts on a step, counted from 0, of so many."""
+        return int(self.start * steps) <= step < int(self.stop * steps)
+
+    def passes_in(self, first: int, steps: int) -> int:
+        """Passes of the U-Net from a step on to the last of so many."""
+        return sum(len(self.passes) if self.acts_on(step, steps) else 1 for step in range(first, steps))
 
     def combine(self, predictions: tuple[torch.Tensor, ...]) -> torch.Tensor:
         if len(predictions) == 1:
@@ -149,29 +165,47 @@ def sample(
         DivergedError: they are not finite; the step from which on is named. It is found after the last step, as to
             look at each would mean to wait for the device.
     """
-    passes = guidance.passes
-    text = torch.cat([prompt_embeds if t else null_embeds.expand_as(prompt_embeds) for _, t in passes]).to(unet.dtype)
-    image = None
-    if image_latents is not None:
-        image = torch.cat([image_latents if i else torch.zeros_like(image_latents) for i, _ in passes])
+    guided = _Conditions.of(guidance.passes, prompt_embeds, null_embeds, image_latents, unet.dtype)
+    alone = _Conditions.of(CONDITIONAL, prompt_embeds, null_embeds, image_latents, unet.dtype)
     timesteps = _begin(scheduler, num_inference_steps, start_step, latents.device)
     options = {"generator": generators} if "generator" in inspect.signature(scheduler.step).parameters else {}
     if start_step == 0:
         latents = latents * scheduler.init_noise_sigma
     sound = torch.zeros((), dtype=torch.int64, device=latents.device)  # steps with finite latents
-    for t in timesteps:
-        inputs = scheduler.scale_model_input(torch.cat([latents] * len(passes)), t)
-        if image is not None:
-            inputs = torch.cat([inputs, image], dim=1)
-        predicted = unet(inputs.to(unet.dtype), t, encoder_hidden_states=text, return_dict=False)[0]
-        predictions = predicted.to(latents.dtype).chunk(len(passes))  # the scheduler's sums stay in full precision
+    steps = len(scheduler.timesteps)
+    for step, t in enumerate(timesteps, steps - len(timesteps)):
+        given = guided if guidance.acts_on(step, steps) else alone
+        inputs = scheduler.scale_model_input(torch.cat([latents] * given.passes), t)
+        if given.image is not None:
+            inputs = torch.cat([inputs, given.image], dim=1)
+        predicted = unet(inputs.to(unet.dtype), t, encoder_hidden_states=given.text, return_dict=False)[0]
+        predictions = predicted.to(latents.dtype).chunk(given.passes)  # the scheduler's sums stay in full precision
         latents = scheduler.step(guidance.combine(predictions), t, latents, return_dict=False, **options)[0]
         sound += all_finite([latents])
         on_step()
-    if (steps := sound.item()) < len(timesteps):
-        first = len(scheduler.timesteps) - len(timesteps)
-        raise DivergedError(_diverged(scheduler, first + steps + 1, guidance, unet.dtype))
+    if (fine := sound.item()) < len(timesteps):
+        first = steps - len(timesteps)
+        raise DivergedError(_diverged(scheduler, first + fine + 1, guidance, unet.dtype))
     return latents
+
+
+@dataclass(frozen=True)
+class _Conditions:
+    """What the U-Net is told in the passes of a step: text, (passes · B, m, d), and image, (passes · B, C, h, w)."""
+
+    passes: int
+    text: torch.Tensor
+    image: torch.Tensor | None
+
+    @classmethod
+    def of(
+        cls, passes: tuple[tuple[bool, bool], ...], prompt: torch.Tensor, null: torch.Tensor,
+        image: torch.Tensor | None, dtype: torch.dtype,
+    ) -> _Conditions:  # fmt: skip
+        text = torch.cat([prompt if t else null.expand_as(prompt) for _, t in passes]).to(dtype)
+        if image is not None:
+            image = torch.cat([image if i else torch.zeros_like(image) for i, _ in passes])
+        return cls(len(passes), text, image)
 
 
 def noised(

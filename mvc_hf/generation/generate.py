@@ -18,6 +18,7 @@ from ..utils.memory import enough_memory
 from ..utils.progress import bar, is_main_process, say
 from ..utils.text import some
 from .counts import addresses
+from .finishing import finished_rows
 from .generator import Generator
 from .opening import open_generator
 
@@ -95,14 +96,15 @@ def _generate(
         say(f"{split.count - len(missing)} of {split.count} shards are there; going on with the others")
     watch(split)
     if mine:
-        rows = sum(len(split.rows_of(shard)) for shard in mine)
-        with bar(rows, f"generating ({generator.method.name})", " images") as shown:
+        total = sum(len(split.rows_of(shard)) for shard in mine)
+        with bar(total, f"generating ({generator.method.name})", " images") as shown:
             for shard in mine:
                 with split.writer(shard) as spool:
                     shown.update(spool.rows)
-                    for batch in batches(split.rows_of(shard), recipe.batch_size, spool.rows):
-                        spool.write(generator.rows(labels[batch], index[batch]))
-                        shown.update(len(batch))
+                    todo = batches(split.rows_of(shard), recipe.batch_size, spool.rows)
+                    for rows in finished_rows(generator, ((labels[batch], index[batch]) for batch in todo)):
+                        spool.write(rows)
+                        shown.update(len(rows))
                 watch(split)
     state.wait_for_everyone()
     if is_main_process():

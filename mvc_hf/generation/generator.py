@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..artifacts.schema import png
 from ..config.recipe import Recipe
 from ..data.decoding import unsquare
 from ..data.groups import Groups
+from ..diffusion.compiling import CompiledUNet
 from ..diffusion.model import StableDiffusion
 from ..diffusion.sampling import Guidance, sample
 from ..methods.base import Method, SamplingInputs
@@ -45,12 +47,18 @@ class Generator:
     made_from: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
-    def rows(self, labels: np.ndarray, index: np.ndarray) -> list[dict[str, Any]]:
-        """Rows of the data set, one for each address."""
-        images, inputs = self.images(labels, index)
+    def rows(
+        self, labels: np.ndarray, index: np.ndarray, run: Callable[..., Any] = lambda work, *given: work(*given)
+    ) -> list[dict[str, Any]]:
+        """Rows of the data set, one for each address.
+
+        Args:
+            run: calls what makes the value of `image`, at once or later: an executor's `submit` leaves futures there.
+        """
+        inputs = self.method.inputs(labels, index)
         rows = [
             {
-                "image": png(image),
+                "image": run(self._file, array),
                 "label": int(inputs.labels[i]),
                 "prompt": inputs.provenance["prompt"][i],
                 "method": self.method.name,
@@ -59,7 +67,7 @@ class Generator:
                 "condition": inputs.provenance["condition"][i],
                 "mix": inputs.provenance["mix"][i],
             }
-            for i, image in enumerate(images)
+            for i, array in enumerate(self.pixels(inputs, labels, index))
         ]
         if self.groups:
             for row in rows:
@@ -73,8 +81,27 @@ class Generator:
 
     def images_of(self, inputs: SamplingInputs, labels: np.ndarray, index: np.ndarray) -> list[Image.Image]:
         """The images of some inputs, as the source's are in size and channels."""
-        pixels = self.model.decode_latents(self.latents(inputs, labels, index)).numpy()
-        return [self.finished(Image.fromarray(array)) for array in pixels]
+        return [self.finished(Image.fromarray(array)) for array in self.pixels(inputs, labels, index)]
+
+    def pixels(self, inputs: SamplingInputs, labels: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """The squares that the model makes of some inputs: uint8 RGB, (B, H, W, 3)."""
+        return self.decoded(self.latents(inputs, labels, index))
+
+    def decoded(self, latents: torch.Tensor) -> np.ndarray:
+        """The squares of some scaled latents, decoded a few at a time where the recipe says so."""
+        parts = latents.split(self.recipe.decode_batch_size or len(latents))
+        return np.concatenate([self.model.decode_latents(part).numpy() for part in parts])
+
+    @cached_property
+    def compiled(self) -> CompiledUNet:
+        return CompiledUNet(self.model.unet, self.recipe.compile)
+
+    @property
+    def guidance(self) -> Guidance:
+        recipe = self.recipe
+        return Guidance(
+            recipe.guidance_scale, recipe.image_guidance_scale, recipe.guidance_start, recipe.guidance_stop
+        )
 
     def latents(
         self,
@@ -85,19 +112,24 @@ class Generator:
     ) -> torch.Tensor:
         """z_0 of some inputs, (B, C, h, w). The addresses are for schedulers that add noise on the way."""
         device = self.model.unet.device
-        return sample(
-            self.model.unet,
-            self.scheduler,
-            inputs.latents.to(device),
-            inputs.prompt_embeds.to(device),
-            inputs.null_embeds.to(device),
-            None if inputs.image_latents is None else inputs.image_latents.to(device),
-            Guidance(self.recipe.guidance_scale, self.recipe.image_guidance_scale),
-            num_inference_steps=self.recipe.num_inference_steps,
-            start_step=inputs.start_step,
-            generators=_generators(self.recipe.seed, labels, index, device),
-            on_step=on_step,
-        )
+        whole = len(labels) == self.recipe.batch_size  # the last one of a shard may be smaller
+        with self.compiled.common() if whole else self.compiled.seldom():
+            return sample(
+                self.model.unet,
+                self.scheduler,
+                inputs.latents.to(device),
+                inputs.prompt_embeds.to(device),
+                inputs.null_embeds.to(device),
+                None if inputs.image_latents is None else inputs.image_latents.to(device),
+                self.guidance,
+                num_inference_steps=self.recipe.num_inference_steps,
+                start_step=inputs.start_step,
+                generators=_generators(self.recipe.seed, labels, index, device),
+                on_step=on_step,
+            )
+
+    def _file(self, square: np.ndarray) -> dict[str, Any]:
+        return png(self.finished(Image.fromarray(square)))
 
     def finished(self, image: Image.Image) -> Image.Image:
         """A square of the model's as the source's images are: in shape, size and channels."""

@@ -30,8 +30,10 @@ def check_sampling_fits(
 ) -> None:
     """Raises NotEnoughMemory where not even what the VAE's last layer takes, and the pictures, can be held."""
     channels, width = base.vae.config.block_out_channels[0], 4 if recipe.mixed_precision == "no" else 2
-    at_work = f"--batch-size {recipe.batch_size} at a resolution of {resolution}"
-    check_room(2 * width * channels * recipe.batch_size * resolution**2, device, at_work)
+    decoded = min(recipe.batch_size, recipe.decode_batch_size or recipe.batch_size)
+    flag = "--batch-size" if decoded == recipe.batch_size else "--decode-batch-size"
+    at_work = f"{flag} {decoded} at a resolution of {resolution}"
+    check_room(2 * width * channels * decoded * resolution**2, device, at_work)
     pictures = f"--batch-size {recipe.batch_size} of pictures of {size[0]}×{size[1]} (--image-size)"
     check_room(2 * 3 * recipe.batch_size * math.prod(size), None, pictures)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -87,6 +88,7 @@ class GenerationRequest:
         """
         from ..utils.distributed import Alone
         from .counts import addresses
+        from .finishing import finished_rows
         from .generate import batches
         from .opening import open_generator
 
@@ -95,9 +97,10 @@ class GenerationRequest:
         labels, index = addresses(generator.counts)
         size = self.recipe.shard_size
         for shard, first in enumerate(range(0, len(labels), size)):
-            for batch in batches(range(first, min(first + size, len(labels))), self.recipe.batch_size):
-                for number, row in zip(batch.tolist(), generator.rows(labels[batch], index[batch])):
-                    yield shard, number, row
+            todo = batches(range(first, min(first + size, len(labels))), self.recipe.batch_size)
+            rows = finished_rows(generator, ((labels[batch], index[batch]) for batch in todo))
+            for number, row in enumerate(itertools.chain.from_iterable(rows), first):
+                yield shard, number, row
 
 
 def _with(recipe: Recipe, given: dict[str, Any]) -> Recipe:

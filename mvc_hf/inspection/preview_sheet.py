@@ -174,6 +174,8 @@ def _facts(preview: Preview) -> list[str]:
     guidance = f"guidance {recipe.guidance_scale:g}"
     if recipe.image_guidance_scale is not None:
         guidance += f", of the image {recipe.image_guidance_scale:g}"
+    if (recipe.guidance_start, recipe.guidance_stop) != (0.0, 1.0):
+        guidance += f" from {recipe.guidance_start:g} to {recipe.guidance_stop:g} of the steps"
     facts = (f"condition images from {preview.dataset}", f"seed {recipe.seed}", f"{recipe.num_inference_steps} steps")
     return [" · ".join((*facts, guidance, recipe.scheduler))]
 

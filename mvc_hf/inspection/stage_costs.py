@@ -26,6 +26,7 @@ from ..diffusion.banks.text import TEXT_BATCH, TextBank
 from ..diffusion.model import StableDiffusion
 from ..diffusion.sampling import steps_from
 from ..errors import DivergedError
+from ..generation.finishing import png_threads
 from ..generation.generator import Generator
 from ..generation.opening import Banks
 from ..training.dataset import TrainingSet
@@ -157,12 +158,11 @@ def measure_generating(generator: Generator, classes: int, total: int, sample: S
     images: list[Image.Image] = []
 
     def decoding() -> Iterator[int]:
-        for _ in range(BATCHES + 1):
-            pixels = generator.model.decode_latents(latents).numpy()
-            images[:] = [generator.finished(Image.fromarray(array)) for array in pixels]
-            for image in images:
-                png(image)
-            yield len(latents)
+        with png_threads() as pool:  # of a run they work beside the sampling, which hides them as far as it can
+            for _ in range(BATCHES + 1):
+                images[:] = [generator.finished(Image.fromarray(array)) for array in generator.decoded(latents)]
+                list(pool.map(png, images))
+                yield len(latents)
 
     each = step.times(steps / size) + seconds_per_item(decoding())
     if sample is not None:
@@ -241,8 +241,15 @@ def _disk_of_training(recipe: Recipe, model: StableDiffusion, steps: int) -> dic
     return {"checkpoint": unet + vae + text, "training state": unet * (3 + recipe.use_ema) * kept}
 
 
-def _denoising(generator: Generator, classes: int, size: int) -> tuple[Estimate, int, torch.Tensor]:
-    """The time of a step of a batch, how many steps there are, and latents as they come out, or are half-way."""
+def _denoising(generator: Generator, classes: int, size: int) -> tuple[Estimate, float, torch.Tensor]:
+    """The time of a step of a batch, how many steps there are, and latents as they come out, or are half-way.
+
+    Where guidance does not act on all steps, only one with all its passes is measured, and counted as often as its
+    passes make up those of all steps.
+    """
+    guidance = generator.guidance
+    whole = replace(generator.recipe, guidance_start=0.0, guidance_stop=1.0)
+    generator = replace(generator, recipe=whole)
     clock = StepClock(generator.model.unet.device)
     for number in range(BATCHES):
         index, labels = np.divmod(number * size + np.arange(size), classes)
@@ -253,4 +260,6 @@ def _denoising(generator: Generator, classes: int, size: int) -> tuple[Estimate,
             latents = generator.latents(inputs, labels, index, on_step=clock.step)
         except Enough:
             break
-    return clock.estimate(), steps_from(generator.scheduler, inputs.start_step), latents
+    steps = len(generator.scheduler.timesteps)
+    first = steps - steps_from(generator.scheduler, inputs.start_step)
+    return clock.estimate(), guidance.passes_in(first, steps) / len(guidance.passes), latents

@@ -119,12 +119,13 @@ class TrainingSet:
 
     def partners(self, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
         """x′: another training image of the class of x; x itself only where it is the only one."""
-        partners = np.empty_like(rows)
-        for i, (row, draw) in enumerate(zip(rows, draws)):
-            others = self.members[self.images.labels[row]]
-            others = others[others != row] if len(others) > 1 else others
-            partners[i] = others[below(draw[None], len(others))[0]]
-        return partners
+        members = [self.members[label] for label in self.images.labels[rows]]
+        places = np.array([np.searchsorted(of_class, row) for of_class, row in zip(members, rows)])
+        own = np.array([row in of_class[at : at + 1] for of_class, row, at in zip(members, rows, places)])
+        own &= np.array([len(of_class) > 1 for of_class in members])  # images kept aside have no place of their own
+        chosen = below(draws, np.array([len(of_class) for of_class in members]) - own)
+        chosen += own & (chosen >= places)
+        return np.array([of_class[i] for of_class, i in zip(members, chosen)])
 
     def mixes(self, rows: np.ndarray, numbers: np.ndarray) -> torch.Tensor:
         """e_T: a fresh mix from the pool of each image's class, (B, m, d); another than any of generating."""

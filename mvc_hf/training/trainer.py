@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..config.recipe import Recipe
+from ..diffusion.compiling import CompiledUNet
 from ..diffusion.finite import all_finite
 from ..diffusion.model import StableDiffusion
 from ..diffusion.unet import widen_unet
@@ -52,12 +53,15 @@ class Trainer:
         unet = widen_unet(base.unet).requires_grad_(True).train().to(accelerator.device)
         if recipe.gradient_checkpointing:
             unet.enable_gradient_checkpointing()
-        self.ema = EMAModel(unet.parameters(), decay=recipe.ema_decay) if recipe.use_ema else None
+        at_once = accelerator.device.type != "cpu"  # a launch for hundreds of weights, where launches are what counts
+        self.ema = EMAModel(unet.parameters(), decay=recipe.ema_decay, foreach=at_once) if recipe.use_ema else None
         optimizer = torch.optim.AdamW(
             unet.parameters(), lr=recipe.learning_rate, betas=(recipe.adam_beta1, recipe.adam_beta2),
             weight_decay=recipe.adam_weight_decay, eps=recipe.adam_epsilon, fused=True,
         )  # fmt: skip
         self.unet, self.optimizer = accelerator.prepare(unet, optimizer)
+        self.compiled = CompiledUNet(self.unet, recipe.compile)
+        self.parameters = list(self.unet.parameters())  # to look for them in each step takes a hundredth of it
         trained = accelerator.unwrap_model(self.unet)
         self.state = TrainingState(trained, self.ema, self.optimizer.optimizer, accelerator.scaler)
         self.checkpoints, self.made_from = out / "checkpoints", made_from
@@ -142,17 +146,19 @@ class Trainer:
         total = torch.zeros((), device=self.accelerator.device)
         for _ in range(self.recipe.gradient_accumulation_steps):
             with self.accelerator.accumulate(self.unet):
-                loss = self._loss(next(batches))
-                self.accelerator.backward(loss)
+                batch = next(batches)
+                with self.compiled.common():
+                    loss = self._loss(batch)
+                    self.accelerator.backward(loss)
                 total += loss.detach() / self.recipe.gradient_accumulation_steps
                 if self.accelerator.sync_gradients:
-                    norm = self.accelerator.clip_grad_norm_(self.unet.parameters(), self.recipe.max_grad_norm)
+                    norm = self.accelerator.clip_grad_norm_(self.parameters, self.recipe.max_grad_norm)
                     if norm is not None:  # DeepSpeed keeps it to itself
                         total += 0 * norm  # nothing, or NaN: one number tells of both
                 self.optimizer.step()
                 self.optimizer.zero_grad()
         if self.ema is not None:
-            self.ema.step(self.unet.parameters())
+            self.ema.step(self.parameters)
         return total
 
     def _loss(self, batch: Batch) -> torch.Tensor:
@@ -191,7 +197,8 @@ class Trainer:
         self.monitor.note(self.step, held_out, seen)
 
     def _probe(self, rows: np.ndarray) -> float:
-        return probe_loss(self._loss, self.set, rows, self.recipe.train_batch_size)
+        with self.compiled.seldom():
+            return probe_loss(self._loss, self.set, rows, self.recipe.train_batch_size)
 
     def _copies(self) -> bool:
         if stop := self.monitor.out_of_patience(self.recipe.early_stopping):

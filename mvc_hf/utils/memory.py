@@ -24,7 +24,7 @@ LESS = {
     "encode": "--resolution",
     "finetune": "--train-batch-size (with more --gradient-accumulation-steps), --gradient-checkpointing, "
     "--mixed-precision fp16",
-    "generate": "--batch-size, --image-size, --mixed-precision fp16",
+    "generate": "--batch-size, --decode-batch-size, --image-size, --mixed-precision fp16",
     "report": "--batch-size, --block-size",
 }
 # What allocators say that have no exception of their own: torch's on the CPU, cuBLAS, cuDNN, NumPy's and Arrow's.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ...errors import RecipeError
-from ..fields import GENERATE, MOST_AT_A_TIME, Settings, flag, setting
+from ..fields import GENERATE, MOST_AT_A_TIME, UNLESS_DEFAULT, Settings, flag, setting
 from ..schedulers import check_scheduler
 from .data import LONGEST_SIDE
 
@@ -53,16 +53,38 @@ class GenerateSettings(Settings):
         minimum=0,
         maximum=1000,
     )
+    guidance_start: float = _setting(
+        0.0,
+        "share of the steps after which guidance begins to act; where it does not, a step takes one pass",
+        minimum=0,
+        maximum=1,
+        identity=UNLESS_DEFAULT,
+    )
+    guidance_stop: float = _setting(
+        1.0, "share of the steps after which guidance acts no more", minimum=0, maximum=1, identity=UNLESS_DEFAULT
+    )
     image_size: int | None = _setting(
         None, "side of the images (default: as the source's)", minimum=8, maximum=LONGEST_SIDE
     )
     batch_size: int = _setting(16, "images at a time", minimum=1, maximum=MOST_AT_A_TIME, identity=False)
+    decode_batch_size: int | None = _setting(
+        None,
+        "images that the VAE decodes at a time (default: as many as --batch-size)",
+        minimum=1,
+        maximum=MOST_AT_A_TIME,
+        identity=False,
+    )
     shard_size: int = _setting(1000, "rows of a Parquet shard", minimum=1, maximum=10_000_000)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_scheduler(self.scheduler)
         self._check_counts()
+        if self.guidance_start >= self.guidance_stop:
+            raise RecipeError(
+                f"--guidance-start {self.guidance_start:g} is not below --guidance-stop {self.guidance_stop:g}; for "
+                "no guidance at all take --guidance-scale 1"
+            )
 
     def _check_counts(self) -> None:
         given = [n for n in ("images_per_class", "total", "per_image") if getattr(self, n) is not None]

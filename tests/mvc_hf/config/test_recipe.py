@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from mvc_hf.config.fields import FINETUNE, GENERATE, LARGEST, Settings
+from mvc_hf.config.fields import FINETUNE, GENERATE, LARGEST, UNLESS_DEFAULT, Settings
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.config.schedulers import SCHEDULERS
 from mvc_hf.errors import RecipeError
@@ -43,6 +43,7 @@ def test_round_trip(tmp_path, suffix, data, names):
     values = {name: data.draw(values_of(FIELDS[name]), name) for name in names}
     counts = [name for name in ("images_per_class", "total", "per_image") if values.get(name) is not None]
     assume(len(counts) < 2 and (values.get("total") or not values.get("balance")))
+    assume(values.get("guidance_start", 0.0) < values.get("guidance_stop", 1.0))
     recipe = Recipe(**values)
     recipe.save(tmp_path / f"recipe.{suffix}")
     assert Recipe.load(tmp_path / f"recipe.{suffix}") == recipe
@@ -74,7 +75,7 @@ def test_identity_leaves_out_what_only_says_how_it_is_computed():
 def test_identity_holds_every_setting_of_the_stage_that_changes_what_comes_out():
     """At its default or not: what is left out cannot be compared."""
     for stage in (FINETUNE, GENERATE):
-        wanted = [f.name for f in FIELDS.values() if stage in f.metadata["on"] and f.metadata["identity"]]
+        wanted = [f.name for f in FIELDS.values() if stage in f.metadata["on"] and f.metadata["identity"] is True]
         assert list(Recipe().identity(stage)) == wanted
     assert Recipe(total=9).identity(GENERATE) == Recipe().identity(GENERATE) | {"total": 9}
 
@@ -94,3 +95,18 @@ def test_each_stage_has_settings_of_its_own(stage):
 def test_stages_come_in_the_order_of_the_work():
     order = ["dataset", "captions", "resolution", "caption_model", "coarse", "base", "method", "mixed_precision"]
     assert [name for name in FIELDS if name in order] == order
+
+
+def test_settings_that_came_later_count_where_they_are_not_at_their_default():
+    """So that a data set that was begun before them can still be gone on with."""
+    later = [f.name for f in FIELDS.values() if f.metadata["identity"] == UNLESS_DEFAULT]
+    assert later == ["guidance_start", "guidance_stop"]
+    assert not set(later) & set(Recipe().identity(GENERATE))
+    found = Recipe(guidance_start=0.1, guidance_stop=0.9).identity(GENERATE)
+    assert found == Recipe().identity(GENERATE) | {"guidance_start": 0.1, "guidance_stop": 0.9}
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0.5, 0.5), (0.8, 0.2), (1.0, 1.0)])
+def test_an_interval_of_guidance_begins_before_it_ends(start, stop):
+    with pytest.raises(RecipeError, match=r"--guidance-start .* is not below --guidance-stop .*--guidance-scale 1"):
+        Recipe(guidance_start=start, guidance_stop=stop)

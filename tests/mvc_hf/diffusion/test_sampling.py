@@ -131,3 +131,75 @@ def test_latents_are_never_clipped():
 def test_unknown_scheduler():
     with pytest.raises(RecipeError, match="'Sampler9000'"):
         make_scheduler("Sampler9000", {})
+
+
+class Alternating:
+    """A U-Net whose prediction depends on what it is told; notes how many rows it is asked for in each step."""
+
+    dtype = torch.float32
+
+    def __init__(self):
+        self.rows = []
+
+    def __call__(self, z, t, encoder_hidden_states, **_):
+        self.rows.append(len(z))
+        latents, image = z.chunk(2, dim=1)
+        return (0.1 * latents + 0.2 * image + encoder_hidden_states.mean(dim=(1, 2))[:, None, None, None],)
+
+
+def guided(guidance, name="DDIMScheduler", steps=10, **options):
+    unet = Alternating()
+    generators = [torch.Generator().manual_seed(i) for i in range(2)]
+    text, null = torch.full((2, 3, 5), 0.3), torch.full((3, 5), -0.1)
+    found = sample(
+        unet, make_scheduler(name, CONFIG), NOISE, text, null, PICTURE, guidance,
+        num_inference_steps=steps, generators=generators, **options,
+    )  # fmt: skip
+    return found, [rows // 2 for rows in unet.rows]
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "passes"),
+    [
+        (0.0, 1.0, [2] * 10),
+        (0.2, 0.8, [1] * 2 + [2] * 6 + [1] * 2),
+        (0.0, 0.55, [2] * 5 + [1] * 5),
+        (0.99, 1.0, [1] * 9 + [2]),
+        (0.0, 0.05, [1] * 10),
+    ],
+)
+def test_outside_its_interval_guidance_takes_one_pass(start, stop, passes):
+    guidance = Guidance(7.5, None, start, stop)
+    found, seen = guided(guidance)
+    assert seen == passes and sum(seen) == guidance.passes_in(0, 10)
+    whole, none = guided(Guidance(7.5))[0], guided(Guidance(1.0))[0]
+    assert torch.equal(found, whole) == (passes == [2] * 10)
+    assert torch.equal(found, none) == (passes == [1] * 10)
+
+
+def test_the_interval_is_counted_as_the_guiders_of_diffusers_count_it():
+    from diffusers.guiders import ClassifierFreeGuidance
+
+    for start, stop, steps in [(0.2, 0.8, 10), (0.15, 0.9, 25), (0.29, 0.57, 100), (0.0, 1.0, 7)]:
+        theirs, ours = ClassifierFreeGuidance(7.5, start=start, stop=stop), Guidance(7.5, None, start, stop)
+        for step in range(steps):
+            theirs.set_state(step, steps, torch.tensor(0))
+            assert ours.acts_on(step, steps) == (theirs.num_conditions == 2), (start, stop, step)
+
+
+def test_three_ways_outside_the_interval_are_one_pass_too():
+    _, seen = guided(Guidance(7.5, 1.5, 0.5, 1.0))
+    assert seen == [1] * 5 + [3] * 5
+
+
+def test_the_interval_is_of_the_whole_schedule_where_it_is_begun_later():
+    _, seen = guided(Guidance(7.5, None, 0.0, 0.5), start_step=4)
+    assert seen == [2, 1, 1, 1, 1, 1] and Guidance(7.5, None, 0.0, 0.5).passes_in(4, 10) == sum(seen)
+
+
+@pytest.mark.parametrize(
+    "name", ["HeunDiscreteScheduler", "DPMSolverMultistepScheduler", "EulerAncestralDiscreteScheduler"]
+)
+def test_every_kind_of_scheduler_bears_it(name):
+    found, seen = guided(Guidance(3.0, None, 0.25, 0.75), name)
+    assert found.isfinite().all() and set(seen) == {1, 2}

@@ -132,13 +132,37 @@ def test_the_untouched_base_is_what_diffusers_text_to_image_gives(recipe, checkp
     assert np.abs(images(tmp_path / "out") - (theirs * 255).round()).mean() < 1
 
 
-@pytest.mark.parametrize("settings", [{"image_size": 24}, {"image_guidance_scale": 1.5}, {"guidance_scale": 1.0}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"image_size": 24}, {"image_guidance_scale": 1.5}, {"guidance_scale": 1.0}, {"guidance_stop": 0.5}],
+)
 def test_settings_that_change_the_images(recipe, checkpoint, tmp_path, settings):
     generate(recipe, checkpoint, tmp_path / "a")
     generate(change(recipe, **settings), checkpoint, tmp_path / "b")
     a, b = images(tmp_path / "a"), images(tmp_path / "b")
     assert b.shape[1] == settings.get("image_size", 16)
     assert a.shape != b.shape or np.abs(a - b).max() > 1
+
+
+def test_the_interval_of_guidance_is_on_record_where_it_is_not_the_whole(recipe, checkpoint, tmp_path):
+    generate(recipe, checkpoint, tmp_path / "whole")
+    generate(change(recipe, guidance_start=0.4), checkpoint, tmp_path / "part")
+    of = {out: json.loads((tmp_path / out / "manifest.json").read_text())["made_from"] for out in ("whole", "part")}
+    assert "guidance_start" not in of["whole"] and of["part"] == of["whole"] | {"guidance_start": 0.4}
+    with pytest.raises(OutputError, match=r"these differ: guidance_start \(None → 0.4\)"):
+        generate(change(recipe, guidance_start=0.4), checkpoint, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_decoding_in_a_batch_size_of_its_own(recipe, checkpoint, tmp_path, monkeypatch, size):
+    generate(recipe, checkpoint, tmp_path / "a")
+    decode, sizes = StableDiffusion.decode_latents, []
+    monkeypatch.setattr("mvc_hf.diffusion.model.try_out", lambda *_: None)
+    monkeypatch.setattr(StableDiffusion, "decode_latents", lambda self, z: sizes.append(len(z)) or decode(self, z))
+    generate(change(recipe, decode_batch_size=size), checkpoint, tmp_path / "b")
+    assert max(sizes) == min(size, 4) and sum(sizes) == 12
+    assert np.abs(images(tmp_path / "a") - images(tmp_path / "b")).max() <= 1
+    generate(change(recipe, decode_batch_size=2), checkpoint, tmp_path / "a")  # it is no other data set
 
 
 @pytest.mark.parametrize("name", ["DDIMScheduler", "EulerAncestralDiscreteScheduler", "UniPCMultistepScheduler"])

@@ -76,6 +76,7 @@ def test_nothing_more_than_needed_is_encoded(made, photos, monkeypatch):
         {"image_size": 24, "seed": 5},
         {"guidance_scale": 2.0, "image_guidance_scale": 1.5},
         {"scheduler": "EulerAncestralDiscreteScheduler"},
+        {"guidance_start": 0.3, "guidance_stop": 0.7},
         {"coarse": 0, "fine": 0},
         {"method": "pretrained"},
     ],
