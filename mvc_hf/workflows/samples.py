@@ -16,6 +16,7 @@ from ..report.contact_sheet import contact_sheet
 from ..storage.layout import METADATA, PLACES
 from ..storage.notes import atomic_write, read_json
 from ..utils.progress import say
+from ..utils.text import reason
 
 CLASSES, IMAGES = 8, 4
 SAME = ("coarse", "fine", "mixed_precision", "split")  # settings that are those of the fine-tuning
@@ -49,8 +50,8 @@ def draw_samples(folder: Path, dataset: str = "", *, wanted: bool | None = None)
             say("note: no sheet of samples is drawn without a GPU; --samples draws one, which takes long")
             return None
         _draw(folder, dataset, metadata)
-    except MvcError as error:
-        say(f"note: the card goes without a sheet of samples: {error}")
+    except (MvcError, OSError) as error:  # the latter: a folder that cannot be written to
+        say(f"note: the card goes without a sheet of samples: {reason(error)}")
         return None
     return sheet
 

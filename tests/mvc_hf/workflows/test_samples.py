@@ -67,3 +67,12 @@ def test_none_is_drawn_where_none_is_wanted_or_it_would_take_hours(copy, monkeyp
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert draw_samples(copy) is None and "--samples draws one" in capsys.readouterr().err
     assert draw_samples(copy, wanted=True) == copy / "samples.png"
+
+
+def test_a_folder_that_cannot_be_written_to_goes_without(copy, monkeypatch, capsys):
+    def full(path):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(samples, "atomic_write", full)
+    assert draw_samples(copy) is None
+    assert "goes without a sheet of samples: [Errno 30] Read-only file system" in capsys.readouterr().err
