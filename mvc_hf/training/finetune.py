@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..artifacts.checkpoint import CheckpointMetadata, versions
+from ..captions.formats.endings import is_captions_file
 from ..captions.loading import caption_source
 from ..captions.sources import MODEL, CaptionSource, captioned
 from ..captions.table import CaptionTable
@@ -28,8 +29,9 @@ from ..diffusion.unet import check_trainable
 from ..errors import RecipeError
 from ..hub.metadata import licence_of
 from ..storage.integrity import digests_of, files_of_checkpoint
-from ..storage.layout import CAPTIONS
+from ..storage.layout import CAPTIONS, PLACES
 from ..storage.locks import locked_folder
+from ..storage.notes import write_json
 from ..utils.distributed import agreed, on_cpu
 from ..utils.memory import check_room, enough_memory
 from ..utils.progress import is_main_process, say
@@ -86,6 +88,8 @@ def _finetune(recipe: Recipe, out: Path, accelerator: Any) -> CheckpointMetadata
     made_from = _made_from(recipe, schedule, inputs)
     if is_main_process():
         claim(out, made_from)
+        if Path(recipe.dataset).expanduser().exists():
+            write_json(out / PLACES, {"dataset": str(Path(recipe.dataset).expanduser().absolute())})
     accelerator.wait_for_everyone()
     if agreed(is_main_process() and is_finished(out)):
         say(f"{out} is finished already; nothing to do")
@@ -113,7 +117,7 @@ def _prepared(recipe: Recipe, accelerator: Any) -> _Inputs:
     check_trainable(base.scheduler)
     check_training_fits(recipe, base, resolution, len(source.rows), accelerator.device)
     table = captions_of(recipe, captioner, source)
-    say_cuts(table, source.class_names, base)
+    say_cuts(table, source.class_words, base)
 
     base.to(accelerator.device)
     with accelerator.main_process_first():  # one process encodes, the others find it done
@@ -216,10 +220,11 @@ def _publishable(recipe: Recipe, schedule: TrainingSchedule, inputs: _Inputs) ->
     settings, source = recipe.to_dict(FINETUNE), inputs.source
     made_by = (inputs.table.origin or {}) if recipe.captions == MODEL else {}
     model = "@".join(filter(None, (made_by.get("model"), made_by.get("revision")))) or None
-    captions = Path(recipe.captions).name if recipe.captions.endswith(".parquet") else recipe.captions
+    captions = Path(recipe.captions).name if is_captions_file(recipe.captions) else recipe.captions
     return settings | {
         "dataset": source.name, "base": inputs.base.name, "captions": captions, "caption_model": model,
         "max_train_steps": schedule.steps, "window": str(source.window) if source.window else None,
+        "class_names": None,  # what they came to is in the captions
     }  # fmt: skip
 
 
