@@ -17,7 +17,7 @@ from ..utils.distributed import gathered, process_state
 from ..utils.memory import enough_memory
 from ..utils.progress import bar, is_main_process, say
 from ..utils.text import some
-from .counts import addresses
+from .counts import addresses_of
 from .finishing import finished_rows
 from .generator import Generator
 from .opening import open_generator
@@ -35,6 +35,8 @@ def generate(
     published: Published | None = None,
 ) -> ShardedDatasetWriter:
     """Make a synthetic data set from a fine-tuned checkpoint; goes on with what a killed call left.
+
+    Where the folder holds fewer images of the same recipe, the others are added; what is there keeps its bytes.
 
     Args:
         recipe: the settings of generating; `dataset` gives the condition images. The rest of a run's settings
@@ -73,18 +75,18 @@ def _generate(
     generator = open_generator(recipe, model, state)
     if published:
         generator.provenance["checkpoint"] |= {"name": published.repo_id, "revision": published.commit}
-    labels, index = addresses(generator.counts)
     _say_what_is_missing(generator)
     with state.main_process_first():  # the first process makes the folder ours, the others find it so
         split = ShardedDatasetWriter(
             out,
             generator.made_from,
-            len(labels),
+            int(generator.counts.sum()),
             recipe.shard_size,
             generator.metadata.class_names,
             generator.provenance,
             generator.counts.tolist(),
         )
+    labels, index = addresses_of(split.parts)
     missing = gathered(split.missing(state.process_index, state.num_processes))
     if missing and is_main_process():
         split.reopen()
