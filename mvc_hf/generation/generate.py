@@ -99,9 +99,10 @@ def _generate(
     watch(split)
     if mine:
         total = sum(len(split.rows_of(shard)) for shard in mine)
-        with bar(total, f"generating ({generator.method.name})", " images") as shown:
+        with bar(total, f"generating ({generator.method.name})", " images", shared=True) as shown:
             for shard in mine:
                 with split.writer(shard) as spool:
+                    shown.initial += spool.rows  # so that they do not count as made in this moment
                     shown.update(spool.rows)
                     todo = batches(split.rows_of(shard), recipe.batch_size, spool.rows)
                     for rows in finished_rows(generator, ((labels[batch], index[batch]) for batch in todo)):

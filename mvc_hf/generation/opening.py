@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ..artifacts.checkpoint import CheckpointMetadata, load_captions, versions
+from ..artifacts.steps import checkpoint_folder
 from ..captions.table import CaptionTable
 from ..config.fields import GENERATE
 from ..config.recipe import Recipe
@@ -117,7 +118,8 @@ def resolve(recipe: Recipe, checkpoint: str | Path, state: Any = None) -> Resolv
     """
     method = get_method(recipe.method)
     with state.main_process_first() if state else contextlib.nullcontext():  # one process downloads
-        folder, name, commit = locate(checkpoint, METADATA) or (Path(checkpoint), "", None)
+        found = checkpoint_folder(checkpoint)  # of a run that goes on, or was stopped, or of one of its steps
+        folder, name, commit = locate(found or checkpoint, METADATA) or (Path(checkpoint), "", None)
     return Resolved(settled(recipe, method), method, folder, name, commit, CheckpointMetadata.load(folder))
 
 

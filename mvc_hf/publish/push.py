@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..artifacts.steps import checkpoint_folder, is_step
 from ..errors import OutputError
 from ..hub.access import check_push
 from ..hub.ids import DATASET, word
@@ -33,7 +34,7 @@ def push(
     revision: str | None = None,
     tag: str | None = None,
 ) -> Published:
-    """Publish an earlier run: a folder made by `finetune` or by `generate`.
+    """Publish an earlier run: a folder made by `finetune` or by `generate`, or a training checkpoint of the former.
 
     What is published is the contract of a checkpoint or a data set (see `contents`); training state, spools,
     `manifest.json` and whatever else lies in the folder stay where they are.
@@ -49,13 +50,14 @@ def push(
         OutputError: the folder is not finished, holds something that is not ours to publish, or the Hub does not take
             it. Nothing has been sent then.
     """
-    folder, revision = Path(folder), branch_of(revision)
+    asked, revision = Path(folder), branch_of(revision)
+    folder = checkpoint_folder(asked) if is_step(asked) else asked
     if tag is not None:
         checked_name("--tag", tag, "a tag")
     found = finished(folder)
     if kind not in (None, found.kind):
         raise OutputError(f"{folder} is a {word(found.kind)}, not a {word(kind)}")
-    keeps = " ".join(["`mvc-hf push", str(folder), *filter(None, [repo_id])]) + "` goes on"
+    keeps = " ".join(["`mvc-hf push", str(asked), *filter(None, [repo_id])]) + "` goes on"
     repo_id = check_push(repo_id, found.kind, folder=folder, private=private, keeps=keeps)
     files = _files(found, repo_id)
     with open_upload(repo_id, found.kind, private=private, revision=revision, tag=tag, folder=folder) as upload:

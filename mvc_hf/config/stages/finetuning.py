@@ -49,8 +49,20 @@ class FinetuneSettings(Settings):
     validation_steps: int | None = _setting(
         None, "updates between two looks at the kept-aside images (default: 20 looks a run)", minimum=1
     )
+    validation_images: int = _setting(
+        0,
+        "draw so many images, always of the same addresses, at each look, into checkpoints/images (0: none)",
+        minimum=0,
+        maximum=64,
+        identity=False,
+    )
     early_stopping: int | None = _setting(
-        None, "stop after this many looks without a better kept-aside loss (default: never)", minimum=1
+        None,
+        "stop after this many looks without a better kept-aside loss, and publish the weights of the best one "
+        "(default: never)",
+        minimum=1,
     )
     checkpointing_steps: int = _setting(500, "updates between two checkpoints", minimum=1, identity=False)
-    checkpoints_total_limit: int = _setting(2, "checkpoints kept for resuming", minimum=1, identity=False)
+    checkpoints_total_limit: int = _setting(
+        2, "checkpoints kept for resuming (0: the last one, until the run is finished)", minimum=0, identity=False
+    )
