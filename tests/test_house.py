@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diffusion": {"captions", "data", "mixing", "hub", "config"},
     "artifacts": {"captions", "data", "config", "hub"},
     "methods": {"diffusion", "mixing", "config"},
-    "training": {"diffusion", "artifacts", "captions", "data", "mixing", "hub", "config"},
+    "training": {"methods", "diffusion", "artifacts", "captions", "data", "mixing", "hub", "config"},
     "publish": {"methods", "artifacts", "augment", "captions", "config", "data", "hub", "report"},
     "generation": {"methods", "publish", "artifacts", "captions", "diffusion", "data", "hub", "config"},
 }

@@ -135,9 +135,7 @@ class Trainer:
         self.published_step = self.step
         if self.recipe.early_stopping and 0 < best < self.step and self.best.put_back(best, unet):
             self.published_step = best
-            say(
-                f"published are the weights of step {best}, which had the best kept-aside loss ({self.monitor.best:.4f})"
-            )
+            say(f"published are the weights of step {best}, with the best kept-aside loss ({self.monitor.best:.4f})")
         return unet.eval()
 
     def summary(self) -> dict[str, Any]:
