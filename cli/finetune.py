@@ -11,11 +11,20 @@ from ..config.fields import FINETUNE
 from ..config.recipe import Recipe
 from .hub_options import hub_options, push_target
 from .options import recipe_options, report
+from .sections import SectionedCommand
 
 
-@click.command("finetune", short_help="Fine-tune a Stable Diffusion base on your images.")
+@click.command("finetune", cls=SectionedCommand, short_help="Fine-tune a Stable Diffusion base on your images.")
 @click.argument("dataset")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="folder of the checkpoint")
+@click.option(
+    "-o",
+    "--output",
+    "--output-dir",
+    "output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="folder of the checkpoint",
+)
 @recipe_options(FINETUNE, without=("dataset",))
 @hub_options("model")
 def command(dataset: str, output: Path, push_to_hub: bool, hub_id: str | None, private: bool, **settings: Any) -> None:

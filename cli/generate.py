@@ -12,11 +12,20 @@ from ..config.fields import GENERATE
 from ..config.recipe import Recipe
 from .hub_options import hub_options, push_target
 from .options import recipe_options, report
+from .sections import SectionedCommand
 
 
-@click.command("generate", short_help="Make a synthetic data set from a checkpoint.")
+@click.command("generate", cls=SectionedCommand, short_help="Make a synthetic data set from a checkpoint.")
 @click.argument("model")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="folder of the data set")
+@click.option(
+    "-o",
+    "--output",
+    "--output-dir",
+    "output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="folder of the data set",
+)
 @click.option("--base", default="", help="the untouched base of --method pretrained (default: the checkpoint's)")
 @recipe_options(GENERATE)
 @hub_options("dataset")

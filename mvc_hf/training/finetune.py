@@ -145,10 +145,11 @@ def _say_of_the_length(made_from: dict[str, Any], schedule: TrainingSchedule, st
         return
     was = replace(schedule, steps=before[-1]["max_train_steps"])
     say(f"going on to {counted(schedule.steps, 'step')}; the run was to have {was.steps:,}")
-    if schedule.kind == "cosine" and step:
+    if schedule.kind in ("cosine", "linear") and step:
+        way = "by a cosine" if schedule.kind == "cosine" else "by a line"
         last, now = was.learning_rate(step - 1), schedule.learning_rate(step)
         say(
-            f"note: the rate goes from {last:.3g} to {now:.3g}, and by a cosine down to 0 at step {schedule.steps:,}; "
+            f"note: the rate goes from {last:.3g} to {now:.3g}, and {way} down to 0 at step {schedule.steps:,}; "
             "a run of that length from the start has other rates before"
         )
 

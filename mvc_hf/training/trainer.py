@@ -161,7 +161,7 @@ class Trainer:
         total = torch.zeros((), device=self.accelerator.device)
         for _ in range(self.recipe.gradient_accumulation_steps):
             with self.accelerator.accumulate(self.unet):
-                loss = self._loss(next(batches))
+                loss = self._loss(next(batches), self.recipe.snr_gamma)
                 self.accelerator.backward(loss)
                 total += loss.detach() / self.recipe.gradient_accumulation_steps
                 if self.accelerator.sync_gradients:
@@ -174,10 +174,10 @@ class Trainer:
             self.ema.step(self.parameters)
         return total
 
-    def _loss(self, batch: Batch) -> torch.Tensor:
+    def _loss(self, batch: Batch, snr_gamma: float | None = None) -> torch.Tensor:
         with self.accelerator.autocast():
             batch = batch.to(self.accelerator.device)
-            return denoising_loss(self.unet, self.alphas_cumprod, self.prediction_type, batch)
+            return denoising_loss(self.unet, self.alphas_cumprod, self.prediction_type, batch, snr_gamma)
 
     def _agreed(self, loss: torch.Tensor, stop: bool) -> tuple[float, bool]:
         """The loss over all processes, and whether any of them was asked to stop: they must stop at the same step."""
