@@ -15,9 +15,7 @@ from .sections import SectionedCommand
 
 @click.command("caption", cls=SectionedCommand, short_help="Write the captions of a data set to a Parquet file.")
 @click.argument("dataset")
-@click.option(
-    "-o", "--output", "--output-dir", "output", type=click.Path(path_type=Path), required=True, help="the Parquet file"
-)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="the Parquet file")
 @recipe_options(CAPTION, without=("dataset",))
 def command(dataset: str, output: Path, **settings: Any) -> None:
     """Write the captions of a data set to a Parquet file of (label, caption, row), to look at and to edit.

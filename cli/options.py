@@ -71,6 +71,12 @@ def _option(field: dataclasses.Field, kind: Any, over_a_file: bool = False, sect
     return click.option(*names, type=click.Choice(choices) if choices else kind, **common)
 
 
+def output_folder(what: str) -> Callable:
+    """-o, which others call --output-dir."""
+    kind = click.Path(path_type=Path)
+    return click.option("-o", "--output", "--output-dir", "output", type=kind, required=True, help=what)
+
+
 def refuse_output(output: Path, what: str) -> None:
     """Raises OutputError where a single file cannot be written: found out before any work is done for it."""
     place = shortened(str(output))
