@@ -45,11 +45,10 @@ def command(dataset: str, output: Path, push_to_hub: bool, hub_id: str | None, p
     recipe = Recipe(dataset=dataset, **settings)
     repository = push_target("model", push_to_hub, hub_id, private, output)
 
-    from ..training.finetune import finetune
+    from ..training.finetune import finetune, said_of
 
     metadata = finetune(recipe, output)
-    steps, images = metadata.training["steps"], metadata.training["images"]
-    report(f"{output}: fine-tuned {steps} steps on {images} images of {len(metadata.class_names)} classes")
+    report(f"{output}: {said_of(metadata)}")
     if repository:
         from ..publish.push import push
 

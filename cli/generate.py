@@ -54,6 +54,6 @@ def command(model: str, output: Path, push_to_hub: bool, hub_id: str | None, pri
     with contextlib.ExitStack() as stack:
         uploader = stack.enter_context(ShardUploader(repository, output, private=private)) if repository else None
         made = generate(recipe, model, output, watch=uploader.look if uploader else None)
-        report(f"{output}: {made.rows} images of {len(made.class_names)} classes in {made.count} shards")
+        report(f"{output}: {made}")
         if uploader:
             report(str(uploader.finish()))

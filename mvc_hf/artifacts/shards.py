@@ -26,6 +26,7 @@ from ..storage.locks import strangers
 from ..storage.manifest import read_manifest
 from ..storage.notes import atomic_write, write_json
 from ..utils.progress import say
+from ..utils.text import counted
 from . import growing
 from .schema import ROW_GROUP, features, is_grouped, schema_of
 
@@ -158,6 +159,11 @@ class ShardedDatasetWriter:
         self.fingerprint = fingerprint(self._rows_from)
         self.parts: growing.Parts = [[self.rows] if self.images_of_class is None else list(self.images_of_class)]
         self._claim()
+
+    def __str__(self) -> str:
+        """What there is, in a line."""
+        of = counted(len(self.class_names), "class")
+        return f"{counted(self.rows, 'image')} of {of} in {counted(self.count, 'shard')}"
 
     def path(self, shard: int) -> Path:
         return growing.path_of(self.folder, shard, self.count)

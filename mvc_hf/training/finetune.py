@@ -67,6 +67,14 @@ def finetune(recipe: Recipe, out: str | Path) -> CheckpointMetadata:
         return _finetuned(recipe, out)
 
 
+def said_of(metadata: CheckpointMetadata) -> str:
+    """What was done, in a line: "fine-tuned 20 steps on 36 images of 2 classes, 4 of 40 kept aside"."""
+    done, classes = metadata.training, len(metadata.class_names)
+    apart = f", {done['held_out']} of {done['images'] + done['held_out']:,} kept aside" if done["held_out"] else ""
+    steps, images = counted(done["steps"], "step"), counted(done["images"], "image")
+    return f"fine-tuned {steps} on {images} of {counted(classes, 'class')}{apart}"
+
+
 @dataclass(frozen=True)
 class _Inputs:
     """What a run is made from, opened and encoded."""

@@ -92,12 +92,11 @@ def _caption(run: RunRecipe) -> str:
 
 
 def _finetune(run: RunRecipe) -> str:
-    from ..training.finetune import finetune
+    from ..training.finetune import finetune, said_of
 
     recipe = run.recipe if _is_file(run.recipe) else from_file(run.recipe, run.folder / CAPTIONS)
     metadata = finetune(recipe, run.folder / CHECKPOINT)
-    steps, images, classes = metadata.training["steps"], metadata.training["images"], len(metadata.class_names)
-    return f"{run.folder / CHECKPOINT}: fine-tuned {steps} steps on {images} images of {classes} classes"
+    return f"{run.folder / CHECKPOINT}: {said_of(metadata)}"
 
 
 def _generate(run: RunRecipe, repository: str | None, published: Any) -> list[str]:
@@ -109,7 +108,7 @@ def _generate(run: RunRecipe, repository: str | None, published: Any) -> list[st
         uploader = stack.enter_context(ShardUploader(repository, out, private=run.private)) if repository else None
         watch = uploader.look if uploader else None
         made = generate(run.recipe, run.model or run.folder / CHECKPOINT, out, watch=watch, published=published)
-        line = f"{out}: {made.rows} images of {len(made.class_names)} classes in {made.count} shards"
+        line = f"{out}: {made}"
         return [line, str(uploader.finish())] if uploader else [line]
 
 

@@ -181,7 +181,7 @@ def test_killed_by_a_signal_and_given_again(photos, tiny_base, tmp_path):
 
     whole = start(tmp_path / "whole")
     assert whole.wait(180) == 0, whole.stderr.read()
-    for number, pattern, code in ((signal.SIGTERM, "step-*5", 1), (signal.SIGKILL, "step-*[1-5][05]", -9)):
+    for number, pattern, code in ((signal.SIGTERM, "step-*5", 143), (signal.SIGKILL, "step-*[1-5][05]", -9)):
         process = start(tmp_path / "killed")
         wait_for(pattern)
         process.send_signal(number)
