@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config.files import differing, fingerprint
+from ..config.files import fingerprint
 from ..errors import OutputError
 from ..storage.integrity import is_intact, sha256
 from ..storage.layout import MANIFEST, RECORDS, REPORT
@@ -28,6 +28,7 @@ from ..storage.notes import atomic_write, write_json
 from ..utils.progress import say
 from ..utils.text import counted
 from . import growing
+from .sameness import compare
 from .schema import ROW_GROUP, features, is_grouped, schema_of
 
 OURS = re.compile(r"\.?train-\d+-of-\d+\.parquet(\.spool|\.tmp|\.damaged|\.begun)?")
@@ -236,7 +237,8 @@ class ShardedDatasetWriter:
                 what = f"{self.folder} holds {found[0]!r} and no {MANIFEST}"
                 raise OutputError(f"{what}: choose an empty or a new folder")
         if manifest is not None:
-            self._compare(manifest)
+            left = {name: None for name in manifest["made_from"] if name not in self.identity}
+            compare(self.folder, {**left, **self.identity}, manifest, self.provenance)
         self._on_record = {} if manifest is None else {shard["file"]: shard["sha256"] for shard in manifest["shards"]}
         before = growing.read_layout(self.folder, manifest)
         if before is None:
@@ -254,15 +256,6 @@ class ShardedDatasetWriter:
 
     def _begin_manifest(self) -> None:
         self._write_manifest({**self._header(), "complete": False, "shards": self._shards()})
-
-    def _compare(self, manifest: dict[str, Any]) -> None:
-        """Raises OutputError where the rows of a folder are others than ours."""
-        theirs = growing.of_rows(manifest["made_from"])
-        if theirs != self._rows_from:
-            names = differing(self._rows_from, theirs)
-            raise OutputError(
-                f"{self.folder} was made by another recipe; these differ: {names}; choose another folder"
-            )
 
     def _grow(self, before: growing.Parts) -> None:
         """Put the rows that the folder does not have yet behind the others."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..artifacts.sameness import refuse_others
 from ..artifacts.shards import ShardedDatasetWriter
 from ..config.recipe import Recipe
 from ..data.apart import keep_apart
@@ -72,7 +73,7 @@ def _generate(
     recipe: Recipe, model: str | Path, out: Path, state: Any, watch: Callable[[ShardedDatasetWriter], None],
     published: Published | None,
 ) -> ShardedDatasetWriter:  # fmt: skip
-    generator = open_generator(recipe, model, state)
+    generator = open_generator(recipe, model, state, lambda known, of: refuse_others(out, known, of))
     if published:
         generator.provenance["checkpoint"] |= {"name": published.repo_id, "revision": published.commit}
     _say_what_is_missing(generator)

@@ -81,7 +81,7 @@ def test_caption_finetune_generate(capsys, photos, tiny_base, tmp_path):
         capsys, "generate", checkpoint, "-o", out, "--dataset", photos, "--images-per-class", 2,
         "--num-inference-steps", 2,
     )  # fmt: skip
-    assert code == 0 and "6 images of 3 classes in 1 shards" in said, err
+    assert code == 0 and "6 images of 3 classes in 1 shard\n" in said, err
     assert len(datasets.load_dataset(str(out), split="train")) == 6
 
 

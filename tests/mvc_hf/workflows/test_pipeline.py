@@ -58,7 +58,7 @@ def test_the_stages_are_those_of_the_commands(settings, photos, tiny_base, tmp_p
     made = tmp_path / "out"
     assert out.splitlines() == [
         f"{made / 'captions.parquet'}: 24 captions of 3 classes",
-        f"{made / 'checkpoint'}: fine-tuned 3 steps on 25 images of 3 classes",
+        f"{made / 'checkpoint'}: fine-tuned 3 steps on 25 images of 3 classes, 2 of 27 kept aside",
         f"{made / 'synthetic'}: 12 images of 3 classes in 3 shards",
     ]
     recipe = Recipe(
