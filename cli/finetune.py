@@ -31,7 +31,8 @@ def command(dataset: str, output: Path, push_to_hub: bool, hub_id: str | None, p
     """Fine-tune a Stable Diffusion base on a labelled image set.
 
     DATASET is a Hub id (org/name[:config][@revision]), a folder of class folders, Parquet, or torchvision:NAME.
-    The same command, given again after an interruption, goes on from the last checkpoint.
+    The same command, given again after an interruption, goes on from the last checkpoint; with more --max-train-steps
+    also after its end. Until then preview and generate take the folder, or one of its checkpoints/step-N, as it is.
 
     \b
     Example:

@@ -215,7 +215,7 @@ def _settings_of(found: Resolved) -> dict[str, Any]:
     }
     for name in NOT_IDENTITY:
         made_from.pop(name)
-    if found.source is None:  # without condition images there is nothing to record of them
+    if found.source is None or not recipe.group_column:  # without condition images there is nothing to record of them
         made_from.pop("group_column", None)
     return made_from
 
