@@ -32,9 +32,10 @@ from .sections import SectionedCommand
 def command(model: str, output: Path, push_to_hub: bool, hub_id: str | None, private: bool, **settings: Any) -> None:
     """Make a synthetic data set from a fine-tuned checkpoint.
 
-    MODEL is a folder made by `mvc-hf finetune`, one of its checkpoints/step-N, or its Hub id (org/name[@revision]). The
-    same command, given again after an interruption or with larger counts, makes what is missing. The result is a Parquet data set that `datasets.load_dataset` reads.
-    With --push-to-hub its shards are sent while the next ones are made; one commit at the end makes them visible.
+    MODEL is a folder made by `mvc-hf finetune`, one of its checkpoints/step-N, or its Hub id (org/name[@revision]).
+    The same command, given again after an interruption or with larger counts, makes what is missing. The result is a
+    Parquet data set that `datasets.load_dataset` reads. With --push-to-hub its shards are sent while the next ones are
+    made; one commit at the end makes them visible.
 
     \b
     Example:

@@ -20,9 +20,10 @@ from .options import report
 def command(out: Path, repository: str | None, private: bool, revision: str | None, tag: str | None) -> None:
     """Publish what `mvc-hf finetune` or `mvc-hf generate` made.
 
-    OUT is their folder, or checkpoints/step-N in that of a fine-tuning, REPOSITORY is org/name (default: your name and that of the folder). Everything becomes visible
-    in one commit, or nothing does. The same command, given again after an interruption, sends only what is missing;
-    where the repository holds it all already, it does nothing. What it held before stays reachable in its history.
+    OUT is their folder, or checkpoints/step-N in that of a fine-tuning; REPOSITORY is org/name (default: your name and
+    that of the folder). Everything becomes visible in one commit, or nothing does. The same command, given again after
+    an interruption, sends only what is missing; where the repository holds it all already, it does nothing. What it
+    held before stays reachable in its history.
 
     \b
     Example:
