@@ -177,7 +177,9 @@ def draw_look(rng: np.random.Generator) -> Look:
     )  # fmt: skip
 
 
-def render(images: np.ndarray, looks: list[Look], size: int = 32, *, sharp: bool = False) -> torch.Tensor:
+def render(
+    images: np.ndarray, looks: list[Look], size: int = 32, *, sharp: bool = False, device: str = "cpu"
+) -> torch.Tensor:
     """Draw each image in its look.
 
     Args:
@@ -187,10 +189,11 @@ def render(images: np.ndarray, looks: list[Look], size: int = 32, *, sharp: bool
     Returns:
         float32 RGB in [-1, 1], (N, 3, size, size).
     """
-    x = torch.from_numpy(images.astype(np.float32) / 255)[:, None]
+    x = torch.from_numpy(images.astype(np.float32) / 255)[:, None].to(device)
     mask = (x * 255 > FOREGROUND).float()
     mask = F.max_pool2d(mask, 3, 1, 1) * -F.max_pool2d(-F.max_pool2d(mask, 3, 1, 1), 3, 1, 1)  # closes pinholes
-    column = lambda values: torch.tensor(np.stack(values), dtype=torch.float32)  # noqa: E731
+    column = lambda values: torch.tensor(np.stack(values), dtype=torch.float32).to(device)  # noqa: E731
+    flag = lambda values: torch.tensor(values, device=device)[:, None, None, None]  # noqa: E731
     angle = column([np.deg2rad(look.angle) for look in looks])
     scale = column([look.scale for look in looks])
     shift = column([2 * look.shift for look in looks])
@@ -200,15 +203,15 @@ def render(images: np.ndarray, looks: list[Look], size: int = 32, *, sharp: bool
     x = F.grid_sample(x, grid, mode="nearest" if sharp else "bicubic", align_corners=False).clamp(0, 1)
     mask = F.grid_sample(mask, grid, mode="nearest" if sharp else "bilinear", align_corners=False)
 
-    negative = torch.tensor([look.kind == "negative" for look in looks])[:, None, None, None]
-    duotone = torch.tensor([look.kind == "duotone" for look in looks])[:, None, None, None]
+    negative = flag([look.kind == "negative" for look in looks])
+    duotone = flag([look.kind == "duotone" for look in looks])
     tone = torch.where(negative, 1 - x, x)
     dark = column([look.dark for look in looks])[..., None, None]
     light = column([look.light for look in looks])[..., None, None]
     item = dark + (light - dark) * tone
 
-    ramp = torch.linspace(0, 1, size)
-    down = torch.tensor([look.graded == "down" for look in looks])[:, None, None, None]
+    ramp = torch.linspace(0, 1, size, device=device)
+    down = flag([look.graded == "down" for look in looks])
     ramp = torch.where(down, ramp[None, None, :, None], ramp[None, None, None, :])
     ground = column([look.background for look in looks])[..., None, None]
     ground2 = column([look.background2 for look in looks])[..., None, None]

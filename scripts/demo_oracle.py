@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from demo_images import read_idx
 from demo_looks import CLASS_NAMES, NOUNS, draw_look, render
 from torch import nn
-from train_demo_base import read_idx
 
 SHARE_OF_LOOKS = 0.25  # of a batch
 SEED = 0

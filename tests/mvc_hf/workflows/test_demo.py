@@ -23,28 +23,28 @@ def test_assets_are_small_and_safe():
     assert {p.suffix for p in files} <= {".json", ".safetensors", ".parquet", ".csv", ".md", ".txt"}
 
 
-@pytest.mark.parametrize(("name", "rows"), [("real", 1000), ("test", 2000)])
+@pytest.mark.parametrize(("name", "rows"), [("real", 200), ("test", 2000)])
 def test_images_are_the_untouched_originals(name, rows):
     found = images_of(name)
     assert len(found) == rows
     assert found.features["label"].names[0] == "T-shirt/top"
     assert {(image.mode, image.size) for image in found["image"][:100]} == {("L", (28, 28))}
     if name == "real":
-        assert np.bincount(found["label"]).tolist() == [100] * 10
+        assert np.bincount(found["label"]).tolist() == [20] * 10
 
 
 def test_captions_vary_within_a_class():
     found = images_of("real")
     for label in range(10):
         captions = {c for c, y in zip(found["caption"], found["label"]) if y == label}
-        assert len(captions) >= 50
+        assert len(captions) >= 15
 
 
 def test_base_is_in_the_layout_of_stable_diffusion():
     import diffusers
 
     base = load_base(str(assets() / "base"))
-    assert base.resolution == 32 and base.unet.config.in_channels == 4
+    assert base.resolution == 32 and base.unet.config.in_channels == 12
     assert base.tokenizer.model_max_length == 77
     pipeline = diffusers.StableDiffusionPipeline.from_pretrained(assets() / "base")
     assert pipeline.scheduler.config.prediction_type == "epsilon"
