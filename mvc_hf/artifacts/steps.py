@@ -35,7 +35,7 @@ def draft_of(out: Path) -> Path:
 
 def is_step(folder: Path) -> bool:
     """Whether it is a training checkpoint."""
-    return (folder / STATE).is_file()
+    return os.path.isfile(folder / STATE)  # of any name: it never raises
 
 
 def checkpoint_folder(model: str | Path) -> Path | None:
@@ -47,10 +47,10 @@ def checkpoint_folder(model: str | Path) -> Path | None:
     Raises:
         ModelError: nothing was saved yet, or what was is damaged.
     """
-    path = Path(model).expanduser()
+    path = Path(os.path.expanduser(model))
     if is_step(path):
         return _whole(path)
-    if (path / METADATA).exists() or not (path / "checkpoints" / "run.json").is_file():
+    if os.path.exists(path / METADATA) or not os.path.isfile(path / "checkpoints" / "run.json"):
         return None
     states = sorted((path / "checkpoints").glob("step-*"), reverse=True)
     for state in states:

@@ -14,8 +14,11 @@ from typing import Any
 from ..config.recipe import Recipe
 from ..config.run_recipe import RunRecipe
 from ..data.apart import keep_apart
+from ..errors import OutputError
 from ..storage.layout import CAPTIONS, CHECKPOINT, SYNTHETIC
 from ..storage.locks import locked_folder
+from ..storage.manifest import read_manifest
+from ..utils.text import counted
 
 
 def run(recipe: RunRecipe | str | Path) -> list[str]:
@@ -48,6 +51,7 @@ def _run(run: RunRecipe) -> list[str]:
     hub_model, hub_dataset = _push_targets(run)
     lines, published = [], None
     if not run.model:
+        _check_images(run)
         lines += [_caption(run), _finetune(run)]
         _free_memory()
         if hub_model:
@@ -56,6 +60,21 @@ def _run(run: RunRecipe) -> list[str]:
             published = push(run.folder / CHECKPOINT, hub_model, "model", private=run.private)
             lines.append(str(published))
     return lines + _generate(run, hub_dataset, published)
+
+
+def _check_images(run: RunRecipe) -> None:
+    """Refuse a longer fine-tuning where images of the shorter one lie already, before it is begun."""
+    folder, wanted = run.folder / SYNTHETIC, run.recipe.max_train_steps
+    try:
+        made_by = (read_manifest(folder) or {}).get("provenance") or {}
+    except OutputError:  # generating says so, or mends it
+        return
+    steps = (made_by.get("finetune") or {}).get("max_train_steps")
+    if wanted and isinstance(steps, int) and steps != wanted:
+        raise OutputError(
+            f"{folder} was made by a model of {counted(steps, 'step')}, and this run is to have {wanted:,}: a data set "
+            "has images of one model; move it away, and the same command goes on"
+        )
 
 
 def _push_targets(run: RunRecipe) -> tuple[str | None, str | None]:
