@@ -72,8 +72,8 @@ def _check_images(run: RunRecipe) -> None:
     steps = (made_by.get("finetune") or {}).get("max_train_steps")
     if wanted and isinstance(steps, int) and steps != wanted:
         raise OutputError(
-            f"{folder} was made by a model of {counted(steps, 'step')}, and this run is to have {wanted:,}: a data set "
-            "has images of one model; move it away, and the same command goes on"
+            f"{folder} was made by a model of {counted(steps, 'step')}, and this run is to have {wanted:,}: a data "
+            "set has images of one model; move it away, and the same command goes on"
         )
 
 
