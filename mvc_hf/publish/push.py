@@ -51,16 +51,16 @@ def push(
             it. Nothing has been sent then.
     """
     asked, revision = Path(folder), branch_of(revision)
-    folder = checkpoint_folder(asked) if is_step(asked) else asked
+    place = (checkpoint_folder(asked) if is_step(asked) else None) or asked
     if tag is not None:
         checked_name("--tag", tag, "a tag")
-    found = finished(folder)
+    found = finished(place)
     if kind not in (None, found.kind):
-        raise OutputError(f"{folder} is a {word(found.kind)}, not a {word(kind)}")
+        raise OutputError(f"{place} is a {word(found.kind)}, not a {word(kind)}")
     keeps = " ".join(["`mvc-hf push", str(asked), *filter(None, [repo_id])]) + "` goes on"
-    repo_id = check_push(repo_id, found.kind, folder=folder, private=private, keeps=keeps)
+    repo_id = check_push(repo_id, found.kind, folder=place, private=private, keeps=keeps)
     files = _files(found, repo_id)
-    with open_upload(repo_id, found.kind, private=private, revision=revision, tag=tag, folder=folder) as upload:
+    with open_upload(repo_id, found.kind, private=private, revision=revision, tag=tag, folder=place) as upload:
         return _push(found, files, upload, tag)
 
 

@@ -25,7 +25,7 @@ def stopped(photos, tiny_base, tmp_path_factory):
     out = tmp_path_factory.mktemp("stopped") / "flowers"
     recipe = Recipe(
         dataset=str(photos), base=str(tiny_base), train_batch_size=4, max_train_steps=9, validation_steps=2,
-        checkpointing_steps=2, learning_rate=1e-2,
+        checkpointing_steps=2, learning_rate=1e-2, ema_decay=0.5,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MVC_HF_CACHE", str(tmp_path_factory.mktemp("caches")))

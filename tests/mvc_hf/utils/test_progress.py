@@ -3,8 +3,16 @@
 import re
 
 import pytest
+from tqdm import tqdm
 
 from mvc_hf.utils import progress
+
+
+class Shown(tqdm):
+    """A bar that is drawn, although TQDM_DISABLE, which it read when it was imported, says otherwise."""
+
+    def __init__(self, *args, **settings):
+        super().__init__(*args, **{"disable": False, **settings})
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +59,7 @@ def test_bars_of_the_hub_s_client_are_as_before_afterwards():
 
 
 def test_where_there_is_no_terminal_every_state_is_a_line(monkeypatch, capsys):
-    monkeypatch.delenv("TQDM_DISABLE")
+    monkeypatch.setattr(progress, "tqdm", Shown)
     with progress.bar(10, "work", " steps", done=4) as shown:
         shown.mininterval = 0
         for _ in range(6):
@@ -65,7 +73,7 @@ def test_where_there_is_no_terminal_every_state_is_a_line(monkeypatch, capsys):
 
 
 def test_what_was_done_before_is_no_part_of_the_rate(monkeypatch, capsys):
-    monkeypatch.delenv("TQDM_DISABLE")
+    monkeypatch.setattr(progress, "tqdm", Shown)
     with progress.bar(1000, "work", done=900) as shown:
         shown.start_t -= 10  # ten seconds ago
         shown.update(10)
@@ -74,6 +82,7 @@ def test_what_was_done_before_is_no_part_of_the_rate(monkeypatch, capsys):
 
 
 def test_a_share_of_several_processes_says_so(monkeypatch):
+    monkeypatch.setattr(progress, "tqdm", Shown)
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert progress.bar(3, "generating", shared=True).desc.startswith("generating, share of 1 of 2 processes")
     assert "share" not in progress.bar(3, "fine-tuning").desc
