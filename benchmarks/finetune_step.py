@@ -7,7 +7,7 @@ Ours is `Trainer.train` from banks: mixing, noise, moving average, log, looks at
 run of 480 steps. The bare step has its tensors ready and does nothing else. Both run in one process, in turns, on
 U-Nets of their own that are the same. What is compared is the time of this process on its processors, which other
 programs on the machine disturb little; the clock on the wall is shown beside it. `cut` is Stable Diffusion 1.5 at a
-quarter of the width, `embedded` the base that comes with the package.
+fifth of the width, `embedded` the base that comes with the package.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Ours:
 
     def __init__(self, base: StableDiffusion, side: int, batch: int, out: Path):
         recipe = Recipe(dataset="none", train_batch_size=batch, max_train_steps=RUN)
-        data = models.training_set(recipe, base.width, side // base.vae_factor)
+        data = models.training_set(recipe, base, side)
         schedule = TrainingSchedule.of(recipe, len(data), 1)
         self.trainer = Trainer(recipe, schedule, data, base, accelerator_of(recipe), out)
         self.write = self.trainer.log.write
@@ -81,8 +81,8 @@ class Bare:
             self.unet.compile(dynamic=False)
         if "repeated blocks" in form:
             self.unet.compile_repeated_blocks(dynamic=False)
-        latent = side // base.vae_factor
-        self.inputs, self.target = (torch.randn(batch, n, latent, latent) for n in (8, 4))
+        channels, *latent = models.latent_shape(base, side)
+        self.inputs, self.target = (torch.randn(batch, n, *latent) for n in (2 * channels, channels))
         self.text, self.timesteps = torch.randn(batch, 77, base.width), torch.randint(0, 1000, (batch,))
         self.optimizer = torch.optim.AdamW(self.unet.parameters(), lr=5e-5, fused="plain AdamW" not in form)
 

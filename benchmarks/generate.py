@@ -89,13 +89,13 @@ class Work:
 
     @torch.inference_mode()
     def bare(self) -> None:
-        latent = self.side // self.model.vae_factor
-        inputs = torch.randn(2 * self.batch, 8, latent, latent)
+        channels, *latent = models.latent_shape(self.model, self.side)
+        inputs = torch.randn(2 * self.batch, 2 * channels, *latent)
         text = torch.randn(2 * self.batch, 77, self.model.width)
         for _ in range(self.batches):
             for t in range(self.recipe.num_inference_steps):
                 self.model.unet(inputs, t, encoder_hidden_states=text, return_dict=False)
-            self.model.vae.decode(torch.randn(self.batch, 4, latent, latent))
+            self.model.vae.decode(torch.randn(self.batch, channels, *latent))
 
 
 def measure(works: dict[str, Callable[[], Any]], turns: int) -> dict[str, tuple[list[float], list[float]]]:

@@ -140,7 +140,7 @@ def ours(bench: Bench, side: int, batch: int, channels_last: bool = False, compi
         dataset="none", train_batch_size=batch, mixed_precision=bench.args.mixed_precision, max_train_steps=10**6,
         holdout_fraction=0.0,
     )  # fmt: skip
-    data = models.training_set(recipe, base.width, side // base.vae_factor)
+    data = models.training_set(recipe, base, side)
     base.vae = base.text_encoder = None  # as `finetune` sends them to the CPU
     clock = StepClock(bench)
     with tempfile.TemporaryDirectory() as out:
@@ -227,7 +227,7 @@ def profiled(bench: Bench, side: int, batch: int) -> dict[str, Any]:
         dataset="none", train_batch_size=batch, mixed_precision=bench.args.mixed_precision, max_train_steps=10**6,
         holdout_fraction=0.0,
     )  # fmt: skip
-    data = models.training_set(recipe, base.width, side // base.vae_factor)
+    data = models.training_set(recipe, base, side)
     with tempfile.TemporaryDirectory() as out:
         schedule = TrainingSchedule.of(recipe, len(data), 1)
         updates = Trainer(recipe, schedule, data, base, accelerator_of(recipe), Path(out)).updates()

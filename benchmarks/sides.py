@@ -20,9 +20,9 @@ NOTHING = {"name": "", "revision": None, "fingerprint": ""}
 def generator_of(model: StableDiffusion, recipe: Recipe, side: int) -> Generator:
     """Ours, from random banks. The model's U-Net has eight channels."""
     scheduler = make_scheduler(recipe.scheduler, model.scheduler.config, recipe.num_inference_steps)
-    latent = side // model.vae_factor
-    text, images = models.random_banks(model.width, latent)
-    components = Components(0, model, text, images, (4, latent, latent), scheduler, recipe.num_inference_steps)
+    text, images = models.random_banks(model, side)
+    shape = models.latent_shape(model, side)
+    components = Components(0, model, text, images, shape, scheduler, recipe.num_inference_steps)
     notes = CheckpointMetadata("", {}, models.NAMES, NOTHING, NOTHING, side, None, False, {}, {})
     method = Mvc(MvcConfig(recipe.coarse, recipe.fine), components)
     return Generator(recipe, notes, model, method, scheduler, (side, side))

@@ -41,6 +41,9 @@ class Recipe(
     """
 
     mixed_precision: str = setting("no", "arithmetic of the model", choices=("no", "fp16", "bf16"), on=BOTH)
+    compile: bool = setting(
+        False, "compile the U-Net first: a minute or more once, then faster steps", on=BOTH, identity=False
+    )
     seed: int = setting(0, "everything random follows from this number", minimum=0, maximum=2**63 - 1, on=ALL)
 
     @classmethod

@@ -16,7 +16,7 @@ from ..publish.dataset_card import write_dataset_card
 from ..storage.locks import locked_folder
 from ..utils.distributed import gathered, process_state
 from ..utils.memory import enough_memory
-from ..utils.progress import bar, is_main_process, say
+from ..utils.progress import bar, done_before, is_main_process, say
 from ..utils.text import some
 from .counts import addresses_of
 from .finishing import finished_rows
@@ -103,8 +103,7 @@ def _generate(
         with bar(total, f"generating ({generator.method.name})", " images", shared=True) as shown:
             for shard in mine:
                 with split.writer(shard) as spool:
-                    shown.initial += spool.rows  # so that they do not count as made in this moment
-                    shown.update(spool.rows)
+                    done_before(shown, spool.rows)
                     todo = batches(split.rows_of(shard), recipe.batch_size, spool.rows)
                     for rows in finished_rows(generator, ((labels[batch], index[batch]) for batch in todo)):
                         spool.write(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..artifacts.schema import png
 from ..config.recipe import Recipe
 from ..data.decoding import unsquare
 from ..data.groups import Groups
+from ..diffusion.compiling import CompiledUNet
 from ..diffusion.model import StableDiffusion
 from ..diffusion.sampling import Guidance, sample
 from ..methods.base import Method, SamplingInputs
@@ -90,6 +92,10 @@ class Generator:
         parts = latents.split(self.recipe.decode_batch_size or len(latents))
         return np.concatenate([self.model.decode_latents(part).numpy() for part in parts])
 
+    @cached_property
+    def compiled(self) -> CompiledUNet:
+        return CompiledUNet(self.model.unet, self.recipe.compile)
+
     @property
     def guidance(self) -> Guidance:
         recipe = self.recipe
@@ -106,19 +112,21 @@ class Generator:
     ) -> torch.Tensor:
         """z_0 of some inputs, (B, C, h, w). The addresses are for schedulers that add noise on the way."""
         device = self.model.unet.device
-        return sample(
-            self.model.unet,
-            self.scheduler,
-            inputs.latents.to(device),
-            inputs.prompt_embeds.to(device),
-            inputs.null_embeds.to(device),
-            None if inputs.image_latents is None else inputs.image_latents.to(device),
-            self.guidance,
-            num_inference_steps=self.recipe.num_inference_steps,
-            start_step=inputs.start_step,
-            generators=_generators(self.recipe.seed, labels, index, device),
-            on_step=on_step,
-        )
+        whole = len(labels) == self.recipe.batch_size  # the last one of a shard may be smaller
+        with self.compiled.common() if whole else self.compiled.seldom():
+            return sample(
+                self.model.unet,
+                self.scheduler,
+                inputs.latents.to(device),
+                inputs.prompt_embeds.to(device),
+                inputs.null_embeds.to(device),
+                None if inputs.image_latents is None else inputs.image_latents.to(device),
+                self.guidance,
+                num_inference_steps=self.recipe.num_inference_steps,
+                start_step=inputs.start_step,
+                generators=_generators(self.recipe.seed, labels, index, device),
+                on_step=on_step,
+            )
 
     def _file(self, square: np.ndarray) -> dict[str, Any]:
         return png(self.finished(Image.fromarray(square)))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..config.recipe import Recipe
+from ..diffusion.compiling import CompiledUNet
 from ..diffusion.finite import all_finite
 from ..diffusion.model import StableDiffusion
 from ..diffusion.unet import widen_unet
@@ -62,6 +63,7 @@ class Trainer:
             weight_decay=recipe.adam_weight_decay, eps=recipe.adam_epsilon, fused=True,
         )  # fmt: skip
         self.unet, self.optimizer = accelerator.prepare(unet, optimizer)
+        self.compiled = CompiledUNet(self.unet, recipe.compile)
         self.parameters = list(self.unet.parameters())  # to look for them in each step takes a hundredth of it
         trained = accelerator.unwrap_model(self.unet)
         self.state = TrainingState(trained, self.ema, self.optimizer.optimizer, accelerator.scaler)
@@ -161,8 +163,10 @@ class Trainer:
         total = torch.zeros((), device=self.accelerator.device)
         for _ in range(self.recipe.gradient_accumulation_steps):
             with self.accelerator.accumulate(self.unet):
-                loss = self._loss(next(batches), self.recipe.snr_gamma)
-                self.accelerator.backward(loss)
+                batch = next(batches)
+                with self.compiled.common():
+                    loss = self._loss(batch, self.recipe.snr_gamma)
+                    self.accelerator.backward(loss)
                 total += loss.detach() / self.recipe.gradient_accumulation_steps
                 if self.accelerator.sync_gradients:
                     norm = self.accelerator.clip_grad_norm_(self.parameters, self.recipe.max_grad_norm)
@@ -200,7 +204,7 @@ class Trainer:
             self._validate()
             row |= self.monitor.last
         if due and self.images is not None and is_main_process():
-            with self.state.averaged():
+            with self.state.averaged(), self.compiled.seldom():
                 self.images.draw(self.step, self.state.unet)
         if is_main_process():
             self.log.write(row)
@@ -215,7 +219,8 @@ class Trainer:
                 self.best.keep(self.step, self.state.unet)
 
     def _probe(self, rows: np.ndarray) -> float:
-        return probe_loss(self._loss, self.set, rows, self.recipe.train_batch_size)
+        with self.compiled.seldom():
+            return probe_loss(self._loss, self.set, rows, self.recipe.train_batch_size)
 
     def _copies(self) -> bool:
         if stop := self.monitor.out_of_patience(self.recipe.early_stopping):

@@ -57,6 +57,13 @@ def bar(total: int, what: str, unit: str = "", *, done: int = 0, shared: bool = 
     )  # fmt: skip
 
 
+def done_before(shown: tqdm, count: int) -> None:
+    """Count what a bar finds done on its way: it is no part of the rate."""
+    if not shown.disable:  # else it has no place for it
+        shown.initial += count
+        shown.update(count)
+
+
 def say(line: str) -> None:
     """One line that does not tear a progress bar apart."""
     if is_main_process():

@@ -28,7 +28,7 @@ from mvc_hf.inspection.estimate import plan
 from mvc_hf.inspection.preview import preview
 from mvc_hf.inspection.replay import replay
 from mvc_hf.training.finetune import finetune
-from mvc_hf.training.state import TrainingState
+from mvc_hf.training.output.state import TrainingState
 from mvc_hf.utils.distributed import Alone
 from mvc_hf.utils.memory import Peak
 

@@ -78,7 +78,17 @@ def test_what_was_done_before_is_no_part_of_the_rate(monkeypatch, capsys):
         shown.start_t -= 10  # ten seconds ago
         shown.update(10)
         assert 0.5 < (shown.n - shown.initial) / shown.format_dict["elapsed"] < 1.01
+        progress.done_before(shown, 0)
         assert re.search(r"910/1000 \[00:10<01:3\d,", str(shown))  # 90 to go at one a second
+
+
+def test_what_is_found_done_on_the_way_is_no_part_of_the_rate_either(monkeypatch):
+    assert progress.done_before(progress.bar(9, "silent"), 4) is None
+    monkeypatch.setattr(progress, "tqdm", Shown)
+    with progress.bar(9, "work") as shown:
+        progress.done_before(shown, 4)
+        shown.update(2)
+        assert (shown.n, shown.initial) == (6, 4)
 
 
 def test_a_share_of_several_processes_says_so(monkeypatch):
