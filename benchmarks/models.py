@@ -15,8 +15,8 @@ import torch
 from mvc_hf.captions.table import CaptionTable
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.diffusion.banks.latents import LatentBank
-from mvc_hf.diffusion.model import StableDiffusion
 from mvc_hf.diffusion.banks.text import TextBank
+from mvc_hf.diffusion.model import StableDiffusion
 from mvc_hf.training.dataset import TrainingSet
 from mvc_hf.workflows.demo import assets
 
