@@ -54,7 +54,7 @@ def test_of_a_checkpoint_s_folder_nothing_else_is_published(remote, model_files)
 def test_a_training_checkpoint_is_published_as_a_checkpoint(remote, checkpoint):
     push(checkpoint / "checkpoints" / "step-00000003", None)
     tree = remote.repos["models", "ann/checkpoint-step-00000003"].head().tree
-    ours = {name for name in digests_of(checkpoint, [*files_of_checkpoint(checkpoint), CAPTIONS])}
+    ours = set(digests_of(checkpoint, [*files_of_checkpoint(checkpoint), CAPTIONS]))
     assert set(tree) == {*ours, "mvc.json", ".gitattributes", "README.md"}
     weights = "unet/diffusion_pytorch_model.safetensors"
     assert tree[weights].data == (checkpoint / weights).read_bytes()  # it is the last one
