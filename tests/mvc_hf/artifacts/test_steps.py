@@ -66,7 +66,7 @@ def test_a_stopped_run_is_its_last_step_and_generates(stopped, photos, tmp_path,
     with pytest.raises(OutputError, match="these differ: checkpoint"):
         generate(recipe, stopped / "checkpoints" / "step-00000004", tmp_path / "before")
     seen = preview(recipe, stopped / "checkpoints" / "step-00000002", classes=("1",), rows=1, pretrained=False)
-    assert seen.model == "step-00000002"
+    assert seen.model == "flowers-step-00000002"
     with pytest.raises(OutputError, match=r"is not finished: .* or push one of its steps"):
         finished(stopped)
 
