@@ -148,7 +148,7 @@ def test_what_the_system_says_is_one_line(capsys, monkeypatch, tmp_path, error, 
 
     monkeypatch.setattr(mvc_hf.training.finetune, "finetune", fail)
     code, _, err = run(capsys, "finetune", "x", "-o", tmp_path / "y")
-    assert code == 1 and says in one_line(err)
+    assert code == (130 if isinstance(error, (KeyboardInterrupt, Stopped)) else 1) and says in one_line(err)
 
 
 def test_a_bug_of_ours_is_a_traceback(monkeypatch, tmp_path):
