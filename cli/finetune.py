@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def command(dataset: str, output: Path, push_to_hub: bool, hub_id: str | None, p
     Example:
       mvc-hf finetune photos/ -o checkpoint --base stable-diffusion-v1-5/stable-diffusion-v1-5 \\
           --mixed-precision fp16 --gradient-checkpointing
-    To publish it, too:
+    To publish it, too, with a sheet of synthetic images:
       mvc-hf finetune photos/ -o checkpoint --base ... --push-to-hub --hub-model-id my-name/flowers-mvc
     On several GPUs:
       accelerate launch -m mvc_hf.cli finetune photos/ -o checkpoint --base ...
@@ -52,5 +53,7 @@ def command(dataset: str, output: Path, push_to_hub: bool, hub_id: str | None, p
     report(f"{output}: {said_of(metadata)}")
     if repository:
         from ..publish.push import push
+        from ..workflows.samples import draw_samples
 
-        report(str(push(output, repository, "model", private=private)))
+        prepare = partial(draw_samples, dataset=dataset)
+        report(str(push(output, repository, "model", private=private, prepare=prepare)))

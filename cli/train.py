@@ -18,8 +18,11 @@ def command(train_py: str | None, flags: tuple[str, ...]) -> None:
     TRAIN_PY is the script of timm's repository at the tag of the installed version. It takes all of timm's flags, and
     those for synthetic images: `mvc-hf train TRAIN_PY --help` shows both. With --resume, give the same flags again.
 
+    Without folders train/ and validation/ in the folder of real images, timm validates on the training images; a line
+    says so.
+
     \b
-    Example:
+    Example, with photos/train/CLASS and photos/validation/CLASS:
       mvc-hf train train.py photos/ --model resnet18 --num-classes 10 --epochs 50 --aug-synthetic org/photos-mvc
     Every pass over real and synthetic images, each real image replaced now and then:
       mvc-hf train train.py ... --aug-synthetic org/photos-mvc --aug-schedule rsp --aug-prob 0.8

@@ -173,7 +173,7 @@ class ModelCaptions:
                     empty += not caption
                     rows.append(row)
                     labels.append(int(source.labels[row]))
-                    captions.append(with_prefix(source.class_names[labels[-1]], caption))
+                    captions.append(with_prefix(source.class_words[labels[-1]], caption))
         self._check_broken(broken)
         if broken:
             errors = "; ".join(list(broken.values())[:3])

@@ -115,6 +115,17 @@ def reported(found: Finished) -> dict[str, Path | bytes]:
     return quality.files() if quality else {}
 
 
+def told(found: Finished) -> dict[str, bytes]:
+    """What tells how a checkpoint was made: its recipe, without local paths, and its losses."""
+    from ..storage.layout import RECIPE, TRAINING_LOG
+    from .record import recipe_file, training_log
+
+    if found.kind != MODEL:
+        return {}
+    made = {RECIPE: recipe_file(found.folder), TRAINING_LOG: training_log(found.folder)}
+    return {name: data for name, data in made.items() if data is not None}
+
+
 def own_file(folder: Path, name: str) -> Path:
     """A file of a folder, where it is one, and lies there and nowhere else.
 

@@ -5,6 +5,7 @@ Nothing here sees a token: the Hub's clients find it (`hf auth login`, HF_TOKEN)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from ..hub.ids import DATASET, word
 from ..hub.upload.file import File
 from ..hub.upload.refs import branch_of, checked_name
 from ..hub.upload.uploader import Published, Upload, open_upload
-from .contents import README, Finished, finished, own_file, pictures, reported
+from .contents import README, Finished, finished, own_file, pictures, reported, told
 
 if TYPE_CHECKING:
     from ..artifacts.shards import ShardedDatasetWriter
@@ -33,6 +34,7 @@ def push(
     private: bool = False,
     revision: str | None = None,
     tag: str | None = None,
+    prepare: Callable[[Path], object] | None = None,
 ) -> Published:
     """Publish an earlier run: a folder made by `finetune` or by `generate`, or a training checkpoint of the former.
 
@@ -45,6 +47,7 @@ def push(
         private: for a repository that has to be made; a public one that is there already is refused, not changed.
         revision: a branch, made if it is not there, or "refs/pr/N" for a pull request that is.
         tag: for the commit that holds it all.
+        prepare: called with the folder when it is whole and the Hub takes it, before its pictures are looked for.
 
     Raises:
         OutputError: the folder is not finished, holds something that is not ours to publish, or the Hub does not take
@@ -59,6 +62,8 @@ def push(
         raise OutputError(f"{place} is a {word(found.kind)}, not a {word(kind)}")
     keeps = " ".join(["`mvc-hf push", str(asked), *filter(None, [repo_id])]) + "` goes on"
     repo_id = check_push(repo_id, found.kind, folder=place, private=private, keeps=keeps)
+    if prepare:
+        prepare(place)
     files = _files(found, repo_id)
     with open_upload(repo_id, found.kind, private=private, revision=revision, tag=tag, folder=place) as upload:
         return _push(found, files, upload, tag)
@@ -104,7 +109,7 @@ def _files(found: Finished, repo_id: str) -> list[File]:
     files = [File(path, content, found.sha256.get(path)) for path, content in found.files.items()]
     for file in files:
         file.check()  # before a picture is drawn from one of them
-    shown: dict[str, Path | bytes] = {**pictures(found), **reported(found), README: found.card(repo_id)}
+    shown: dict[str, Path | bytes] = {**pictures(found), **reported(found), **told(found), README: found.card(repo_id)}
     return files + [File(path, content) for path, content in shown.items()]
 
 

@@ -10,6 +10,7 @@ import torch
 
 from ..artifacts.checkpoint import CheckpointMetadata, versions
 from ..artifacts.steps import DRAFT, UNET_CONFIG, drafted, frozen_files
+from ..captions.formats.endings import is_captions_file
 from ..captions.loading import caption_source
 from ..captions.sources import MODEL, CaptionSource, captioned
 from ..captions.table import CaptionTable
@@ -29,8 +30,9 @@ from ..diffusion.unet import check_trainable
 from ..errors import RecipeError
 from ..hub.metadata import licence_of
 from ..storage.integrity import digests_of, files_of_checkpoint
-from ..storage.layout import CAPTIONS
+from ..storage.layout import CAPTIONS, PLACES
 from ..storage.locks import locked_folder
+from ..storage.notes import write_json
 from ..utils.distributed import agreed, on_cpu
 from ..utils.memory import check_room, enough_memory
 from ..utils.progress import is_main_process, say
@@ -102,6 +104,8 @@ def _finetune(recipe: Recipe, out: Path, accelerator: Any) -> CheckpointMetadata
     made_from = _made_from(recipe, schedule, inputs)
     if is_main_process():
         made_from = claim(out, made_from, inputs.words)
+        if Path(recipe.dataset).expanduser().exists():
+            write_json(out / PLACES, {"dataset": str(Path(recipe.dataset).expanduser().absolute())})
     made_from = agreed(made_from)
     run, result = fingerprints(made_from)
     if agreed(is_main_process() and is_finished(out, result)):
@@ -183,7 +187,7 @@ def _prepared(recipe: Recipe, out: Path, accelerator: Any) -> _Inputs:
     words["captions"] = f"{counted(len(table), 'caption')} by {_captions_name(recipe)}"
     known["captions"] = _caption_print(table)
     compare(out, known, words)
-    say_cuts(table, source.class_names, base)
+    say_cuts(table, source.class_words, base)
 
     base.to(accelerator.device)
     with accelerator.main_process_first():  # one process encodes, the others find it done
@@ -301,12 +305,13 @@ def _publishable(recipe: Recipe, schedule: TrainingSchedule, inputs: _Inputs) ->
     return settings | {
         "dataset": source.name, "base": inputs.base.name, "captions": _captions_name(recipe), "caption_model": model,
         "max_train_steps": schedule.steps, "window": str(source.window) if source.window else None,
+        "class_names": None,  # what they came to is in the captions
     }  # fmt: skip
 
 
 def _captions_name(recipe: Recipe) -> str:
     """How captions are named, without a local path."""
-    return Path(recipe.captions).name if recipe.captions.endswith(".parquet") else recipe.captions
+    return Path(recipe.captions).name if is_captions_file(recipe.captions) else recipe.captions
 
 
 def captioner_of(recipe: Recipe) -> CaptionSource:

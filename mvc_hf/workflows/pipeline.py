@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import gc
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..captions.formats.endings import is_captions_file
 from ..config.recipe import Recipe
 from ..config.run_recipe import RunRecipe
 from ..data.apart import keep_apart
@@ -48,16 +50,23 @@ def check(run: RunRecipe) -> None:
 
 
 def _run(run: RunRecipe) -> list[str]:
+    from ..publish.record import write_recipe
+    from ..utils.progress import is_main_process
+
     hub_model, hub_dataset = _push_targets(run)
     lines, published = [], None
     if not run.model:
         _check_images(run)
         lines += [_caption(run), _finetune(run)]
         _free_memory()
+        if is_main_process():
+            write_recipe(run.folder / CHECKPOINT, run.recipe)
         if hub_model:
             from ..publish.push import push
+            from .samples import draw_samples
 
-            published = push(run.folder / CHECKPOINT, hub_model, "model", private=run.private)
+            prepare = partial(draw_samples, dataset=run.recipe.dataset)
+            published = push(run.folder / CHECKPOINT, hub_model, "model", private=run.private, prepare=prepare)
             lines.append(str(published))
     return lines + _generate(run, hub_dataset, published)
 
@@ -150,7 +159,7 @@ def from_file(recipe: Recipe, captions: Path) -> Recipe:
 
 
 def _is_file(recipe: Recipe) -> bool:
-    return recipe.captions.endswith(".parquet") and recipe.captions.partition(":")[0] not in ("template", "column")
+    return is_captions_file(recipe.captions)
 
 
 def _free_memory() -> None:

@@ -211,3 +211,21 @@ def test_a_limit_on_the_size_of_files_is_a_full_disk(photos, tiny_base, tmp_path
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert "the disk is full" in one_line(done.stderr)
     assert not (tmp_path / "out" / "mvc.json").exists()
+
+
+def test_a_shell_completes_commands_and_flags():
+    """As the README says to switch it on."""
+    asked = {"_MVC_HF_COMPLETE": "bash_complete", "COMP_WORDS": "mvc-hf fine", "COMP_CWORD": "1"}
+    found = []
+    for words in (
+        {"_MVC_HF_COMPLETE": "bash_source"},
+        asked,
+        {**asked, "COMP_WORDS": "mvc-hf push --no-s", "COMP_CWORD": "2"},
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "mvc_hf.cli"], env={**os.environ, **words}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout)
+    assert "complete -o nosort -F" in found[0]
+    assert found[1:] == ["plain,finetune\n", "plain,--no-samples\n"]

@@ -173,20 +173,22 @@ def test_a_recipe_that_has_been_run(checkpoint, photos, tmp_path):
 
 
 @pytest.mark.parametrize("revision", ["", "@v1"])
-def test_a_recipe_beside_its_checkpoint_on_the_hub(
+def test_the_recipe_that_push_leaves_beside_its_checkpoint_on_the_hub(
     local_hub, recipe, checkpoint, photos, tmp_path, monkeypatch, made, revision
 ):
+    """docs/recipes.md: what was made on this machine is loaded where there is nothing but the Hub and real images."""
     from mvc_hf.publish.push import push
 
     connect(local_hub, tmp_path / "home", monkeypatch)
-    push(checkpoint, "ann/flowers")
-    from huggingface_hub import HfApi
-
-    api, text = HfApi(), yaml.safe_dump({"dataset": str(photos), **GENERATING}).encode()
-    commit = api.upload_file(path_or_fileobj=text, path_in_repo="mvc.yaml", repo_id="ann/flowers").oid
-    local_hub.repos["models", "ann/flowers"].tags["v1"] = commit
+    push(checkpoint, "ann/flowers", tag="v1")
     monkeypatch.setattr(datasets.config, "HF_ENDPOINT", local_hub.url)
-    there = load_dataset("mvc", data_files=f"hf://ann/flowers{revision}/mvc.yaml", split="train")
+    there = load_dataset(
+        "mvc",
+        data_files=f"hf://ann/flowers{revision}/mvc.yaml",
+        split="train",
+        dataset=str(photos),
+        **GENERATING,
+    )
     made.clear()
     assert rows(there) == rows(load(recipe)) and made == []  # the same checkpoint and settings: the same entry
 

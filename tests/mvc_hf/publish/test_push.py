@@ -43,7 +43,8 @@ def test_of_a_checkpoint_s_folder_nothing_else_is_published(remote, model_files)
     repo = remote.repos["models", "lab/model"]
     assert repo.private
     assert set(repo.head().tree) == {
-        ".gitattributes", "README.md", "model_index.json", "mvc.json", "captions.parquet", "tokenizer/vocab.json",
+        ".gitattributes", "README.md", "model_index.json", "mvc.json", "mvc.yaml", "captions.parquet",
+        "tokenizer/vocab.json",
         "tokenizer/merges.txt", "tokenizer/tokenizer_config.json",
         "scheduler/scheduler_config.json", "text_encoder/config.json", "text_encoder/model.safetensors",
         "vae/config.json", "vae/diffusion_pytorch_model.safetensors", "unet/config.json",
