@@ -56,7 +56,7 @@ def test_a_training_checkpoint_is_published_as_a_checkpoint(remote, checkpoint):
     push(checkpoint / "checkpoints" / "step-00000003", None)
     tree = remote.repos["models", "ann/checkpoint-step-00000003"].head().tree
     ours = set(digests_of(checkpoint, [*files_of_checkpoint(checkpoint), CAPTIONS]))
-    assert set(tree) == {*ours, "mvc.json", ".gitattributes", "README.md"}
+    assert set(tree) == {*ours, "mvc.json", "mvc.yaml", ".gitattributes", "README.md"}
     weights = "unet/diffusion_pytorch_model.safetensors"
     assert tree[weights].data == (checkpoint / weights).read_bytes()  # it is the last one
 

@@ -114,7 +114,7 @@ def test_broken_off_in_every_stage_and_given_again(settings, tmp_path, capsys, m
         with monkeypatch.context() as patch:
             patch.setattr(target, name, replacement)
             code, _, err = run(capsys, tmp_path, settings)
-        assert code == 1 and "stopped; the same command goes on" in err, name
+        assert code == 130 and "stopped; the same command goes on" in err, name
     code, _, err = run(capsys, tmp_path, settings)
     assert code == 0 and "going on with the others" in err
     assert content(tmp_path / "whole") == content(tmp_path / "out")
@@ -122,7 +122,7 @@ def test_broken_off_in_every_stage_and_given_again(settings, tmp_path, capsys, m
 
 def test_another_recipe_is_refused_by_the_field_that_differs(settings, tmp_path, capsys):
     assert run(capsys, tmp_path, settings)[0] == 0
-    assert "images_per_class (4 → 5)" in run(capsys, tmp_path, settings | {"images-per-class": 5})[2]
+    assert "num_inference_steps (2 → 3)" in run(capsys, tmp_path, settings | {"num-inference-steps": 3})[2]
     assert "learning_rate" in run(capsys, tmp_path, settings | {"learning-rate": 1e-3})[2]
     assert "made otherwise" in run(capsys, tmp_path, settings | {"captioner": "template:{}"})[2]
 
