@@ -10,9 +10,10 @@ import click
 from ..config.fields import CAPTION
 from ..config.recipe import Recipe
 from .options import recipe_options, refuse_output, report
+from .sections import SectionedCommand
 
 
-@click.command("caption", short_help="Write the captions of a data set to a file.")
+@click.command("caption", cls=SectionedCommand, short_help="Write the captions of a data set to a file.")
 @click.argument("dataset")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="the file: .parquet, .csv or .jsonl"

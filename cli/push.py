@@ -40,9 +40,10 @@ def command(
 ) -> None:
     """Publish what `mvc-hf finetune` or `mvc-hf generate` made.
 
-    OUT is their folder, REPOSITORY is org/name (default: your name and that of the folder). Everything becomes visible
-    in one commit, or nothing does. The same command, given again after an interruption, sends only what is missing;
-    where the repository holds it all already, it does nothing. What it held before stays reachable in its history.
+    OUT is their folder, or checkpoints/step-N in that of a fine-tuning; REPOSITORY is org/name (default: your name and
+    that of the folder). Everything becomes visible in one commit, or nothing does. The same command, given again after
+    an interruption, sends only what is missing; where the repository holds it all already, it does nothing. What it
+    held before stays reachable in its history.
 
     With a checkpoint go its recipe (mvc.yaml, without local paths), its losses and a sheet of synthetic images, which
     is drawn where samples.png is not there; with a data set a sheet of its own images.

@@ -121,7 +121,9 @@ class ModelCaptions:
                         self._check_broken(broken)
                         pieces.write(piece)
                         if interruption.requested:
-                            raise Stopped("stopped; the same command goes on with the other images")
+                            raise Stopped(
+                                "stopped; the same command goes on with the other images", signal=interruption.signal
+                            )
         del model, pictures
         gc.collect()  # the GPU's memory is for what comes after
         if state.device.type == "cuda":

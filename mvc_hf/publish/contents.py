@@ -75,7 +75,10 @@ def finished(folder: Path) -> Finished:
     if manifest is not None:
         raise OutputError(f"{folder} is not finished: give its generate command again, then push")
     if (folder / "checkpoints" / "run.json").exists():
-        raise OutputError(f"{folder} is not finished: give its finetune command again, then push")
+        raise OutputError(
+            f"{folder} is not finished: give its finetune command again, then push; or push one of its steps, "
+            f"{folder / 'checkpoints' / 'step-…'}"
+        )
     inner = [name for name in ("checkpoint", "synthetic") if finished_inside(folder / name)]
     hint = f"; push {' or '.join(str(folder / name) for name in inner)}" if inner else ""
     raise OutputError(f"{folder} has neither {METADATA} nor {MANIFEST}: it was not made by mvc-hf{hint}")

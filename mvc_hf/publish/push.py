@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..artifacts.steps import checkpoint_folder, is_step
 from ..errors import OutputError
 from ..hub.access import check_push
 from ..hub.ids import DATASET, word
@@ -35,7 +36,7 @@ def push(
     tag: str | None = None,
     prepare: Callable[[Path], object] | None = None,
 ) -> Published:
-    """Publish an earlier run: a folder made by `finetune` or by `generate`.
+    """Publish an earlier run: a folder made by `finetune` or by `generate`, or a training checkpoint of the former.
 
     What is published is the contract of a checkpoint or a data set (see `contents`); training state, spools,
     `manifest.json` and whatever else lies in the folder stay where they are.
@@ -52,18 +53,19 @@ def push(
         OutputError: the folder is not finished, holds something that is not ours to publish, or the Hub does not take
             it. Nothing has been sent then.
     """
-    folder, revision = Path(folder), branch_of(revision)
+    asked, revision = Path(folder), branch_of(revision)
+    place = (checkpoint_folder(asked) if is_step(asked) else None) or asked
     if tag is not None:
         checked_name("--tag", tag, "a tag")
-    found = finished(folder)
+    found = finished(place)
     if kind not in (None, found.kind):
-        raise OutputError(f"{folder} is a {word(found.kind)}, not a {word(kind)}")
-    keeps = " ".join(["`mvc-hf push", str(folder), *filter(None, [repo_id])]) + "` goes on"
-    repo_id = check_push(repo_id, found.kind, folder=folder, private=private, keeps=keeps)
+        raise OutputError(f"{place} is a {word(found.kind)}, not a {word(kind)}")
+    keeps = " ".join(["`mvc-hf push", str(asked), *filter(None, [repo_id])]) + "` goes on"
+    repo_id = check_push(repo_id, found.kind, folder=place, private=private, keeps=keeps)
     if prepare:
-        prepare(folder)
+        prepare(place)
     files = _files(found, repo_id)
-    with open_upload(repo_id, found.kind, private=private, revision=revision, tag=tag, folder=folder) as upload:
+    with open_upload(repo_id, found.kind, private=private, revision=revision, tag=tag, folder=place) as upload:
         return _push(found, files, upload, tag)
 
 

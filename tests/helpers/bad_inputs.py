@@ -510,7 +510,8 @@ USAGE = [
     "finetune x -o",
     "generate x -o y --balance", "generate x -o y --total 5 --per-image 5",
     "generate x -o y --guidance-start 0.5 --guidance-stop 0.5", "preview x --guidance-start 1",
-    "finetune x -o y", "preview x --rows 0",
+    "finetune x -o y", "preview x --rows 0", "finetune x -o y --report-to wandb", "finetune x -o y --random_flip",
+    "finetune x -o y --resume-from-checkpoint latest", "generate x -o y --lr-scheduler linear",
     "compare", "sweep", "compare x y", "compare x --seeds many", "sweep x --coarse", "compare ./none", "sweep ./none",
     "generate x -o y --images-per-class 0", "finetune x -o y --use-ema maybe", "plan x y", "\u202e", "demo --output",
 ]  # fmt: skip
