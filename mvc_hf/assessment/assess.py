@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import torch
 
 FORMAT = 1
+MOST_SUSPECTS = 1000  # that are listed; the scores have all of them
 
 
 @dataclass(frozen=True)
@@ -194,9 +195,10 @@ class _Run:
         else:
             held, held_labels = among_real, sets.real.labels
         test = copies.compare(made, sets.synthetic.labels, held, held_labels)
-        suspects = copies.suspects(made, held)
+        drawn, drawn_held = self._drawn()
+        suspects = _suspects({"features": (made, held), "pixels": (drawn, drawn_held)})
         twins = copies.duplicates(within, among_real)
-        columns = self._columns(made, within, suspects, twins)
+        columns = self._columns(made, drawn, within, [s["row"] for s in suspects], twins)
         overall, reference, by_class = self._figures(columns)
         leaked = int((held.distance <= copies.IDENTICAL).sum()) if self.held is not None else 0
         figures: dict[str, Any] = {
@@ -209,10 +211,8 @@ class _Run:
                 "test": {name: _plain(value) for name, value in vars(test).items()},
                 "against": "held-out images" if self.held is not None else "real images among themselves",
                 "floor": copies.lowest(held), "leaked": leaked,
-                "suspects": [
-                    {"row": int(r), "nearest_row": int(made.row[r]), "distance": float(made.distance[r]),
-                     "ratio": float(made.ratio[r])} for r in suspects[:1000]
-                ],
+                "by_chance": len(sets.synthetic) / (len(held.distance) + 1),
+                "suspects": suspects[:MOST_SUSPECTS],
             },
             "temperature": self.judgement.temperature,
             "confusion": {
@@ -226,8 +226,27 @@ class _Run:
         figures["main"] = main_figures(figures)
         return Assessment(figures, columns, sets, made, held, within)
 
+    def _drawn(self) -> tuple[copies.Nearest, copies.Nearest]:
+        """The nearest real image of each synthetic one, and of each held-out one, by the pictures themselves."""
+        sets, k = self.sets, self.settings.neighbours
+        made, real = (
+            copies.outlines(pixels(part.source, copies.SMALL, f"small {part.role}"))
+            for part in (sets.synthetic, sets.real)
+        )
+        what = "nearest real pictures"
+        found = copies.Nearest.of(made, real, k, self.space, itself=False, what=what)
+        if sets.holdout is None:
+            return found, copies.Nearest.of(real, real, k, self.space, itself=True, what=what)
+        held = copies.outlines(pixels(sets.holdout.source, copies.SMALL, f"small {sets.holdout.role}"))
+        return found, copies.Nearest.of(held, real, k, self.space, itself=False, what=what)
+
     def _columns(
-        self, made: copies.Nearest, within: copies.Nearest, suspects: np.ndarray, twins: np.ndarray
+        self,
+        made: copies.Nearest,
+        drawn: copies.Nearest,
+        within: copies.Nearest,
+        suspects: list[int],
+        twins: np.ndarray,
     ) -> dict[str, Any]:
         """The columns of the scores."""
         assert self.judgement is not None
@@ -248,6 +267,7 @@ class _Run:
             "label_confidence": self.judgement.others[0][np.arange(n), given],
             "predicted_class": names[found].tolist(), "class_error": errors[given],
             "nearest_row": made.row, "nearest_distance": made.distance, "copy_ratio": made.ratio,
+            "pixel_row": drawn.row, "pixel_distance": drawn.distance, "pixel_ratio": drawn.ratio,
             "looks_like_copy": looks,
             "duplicate_row": None if alone else within.row, "duplicate_distance": None if alone else within.distance,
             "near_duplicate": twins, "class_distance": self._class_distance(),
@@ -321,6 +341,16 @@ class _Run:
         return (
             found | fidelity.precision_recall(real, made, k, self.space, seed) | fidelity.diversity(real, made, seed)
         )
+
+
+def _suspects(spaces: dict[str, tuple[copies.Nearest, copies.Nearest]]) -> list[dict[str, Any]]:
+    """Synthetic images that look like copies, each once, with what it was seen by: the first space that shows it."""
+    found: dict[int, dict[str, Any]] = {}
+    for by, (made, held) in spaces.items():
+        for row in copies.suspects(made, held).tolist():
+            about = {"nearest_row": int(made.row[row]), "distance": float(made.distance[row])}
+            found.setdefault(row, {"row": row, "by": by, **about, "ratio": float(made.ratio[row])})
+    return list(found.values())
 
 
 def _about(part: ImageSet) -> dict[str, Any]:

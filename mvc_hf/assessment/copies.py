@@ -1,7 +1,9 @@
 """Which synthetic images look like copies of training images, and whether all of them lie too close to those.
 
-Distances are between features of length one. What is close for the extractor need not look alike, and what was copied
-and changed may look far: this finds suspects, and cannot clear anybody.
+Distances are between features of length one, and, for suspects, also between the pictures themselves, small and
+grey: there a copy shows that was blurred a little, resampled, or made brighter, which a network may take for another.
+What is close need not look alike, and what was copied and changed more may look far: this finds suspects, and cannot
+clear anybody.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from .neighbours import Space, normalised
 
 IDENTICAL = 1e-3  # of two: a distance at which the extractor sees no difference
 ALPHA, POWER = 0.05, 0.8
+STANDS_OUT = 0.5  # copy ratio below which the nearest image is another matter than the next ones
+SMALL = 12  # pixels of a side at which pictures themselves are compared
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,13 @@ class Nearest:
         mean = distances.mean(1)
         ratio = np.divide(distances[:, 0], mean, out=np.ones(len(mean), np.float32), where=mean > 0)
         return cls(distances[:, 0], ratio, rows[:, 0])
+
+
+def outlines(pictures: np.ndarray) -> np.ndarray:
+    """Pictures, uint8 (n, 3, s, s), as grey values about their mean, float32 (n, s²): of length one, they are the same
+    for another brightness and contrast."""
+    grey = pictures.astype(np.float32).mean(1).reshape(len(pictures), -1)
+    return grey - grey.mean(1, keepdims=True)
 
 
 @dataclass(frozen=True)
@@ -114,8 +125,9 @@ def lowest(held: Nearest) -> float:
 
 def suspects(made: Nearest, held: Nearest) -> np.ndarray:
     """Rows that look like copies, the closest first: identical to a training image, or closer to one than real images
-    ever are and standing out from the others near it as much as one in a hundred real ones."""
-    standing_out = made.ratio < np.percentile(held.ratio, 1)
+    ever are, and that one stands out from the next ones: at less than half their mean distance, and more so than with
+    99 of 100 real images. Of n synthetic and m like real images, n / (m + 1) at most are expected among them."""
+    standing_out = made.ratio < min(STANDS_OUT, float(np.percentile(held.ratio, 1)))
     found = (made.distance <= IDENTICAL) | ((made.distance < lowest(held)) & standing_out)
     rows = np.flatnonzero(found)
     return rows[np.argsort(made.distance[rows], kind="stable")]

@@ -42,8 +42,9 @@ def _copies(figures: dict[str, Any]) -> Iterator[dict[str, str]]:
         rows = ", ".join(str(s["row"]) for s in copies["suspects"][:5]) + (", …" if suspects > 5 else "")
         many, one = "images look like copies of training images", "image looks like a copy of a training image"
         what = many if suspects > 1 else one
+        chance = f"; by chance up to {copies['by_chance']:.1g} may" if copies["by_chance"] > 0.1 else ""
         yield warning(
-            f"{suspects:,} synthetic {what} (of {count['n']:,}; rows {rows}): look at the pairs on the page."
+            f"{suspects:,} synthetic {what} (of {count['n']:,}{chance}; rows {rows}): look at the pairs on the page."
         )
     twins = figures["overall"]["near_duplicates"]
     unsure = "; near-duplicates make that look surer than it is" if twins["low"] > MANY else ""

@@ -120,11 +120,18 @@ def _cell(figure: dict[str, Any] | None, scale: float) -> dict[str, Any]:
 def _copies(found: Assessment) -> dict[str, Any]:
     figures, columns = found.figures["copies"], found.columns
     against, test = figures["against"], figures["test"]
-    order = np.argsort(found.nearest_made.distance, kind="stable")[:PAIRS].tolist()
-    rows = [s["row"] for s in figures["suspects"][:PAIRS]]
-    title = (
-        f"{len(figures['suspects']):,} that look like copies" if rows else "The nearest pairs: none looks like a copy"
-    )
+    near, count = found.nearest_made, int(columns["looks_like_copy"].sum())
+    shown = figures["suspects"][:PAIRS] or [
+        {
+            "row": row,
+            "nearest_row": int(near.row[row]),
+            "by": "features",
+            "distance": near.distance[row],
+            "ratio": near.ratio[row],
+        }
+        for row in np.argsort(near.distance, kind="stable")[:PAIRS].tolist()
+    ]
+    title = f"{count:,} that look like copies" if count else "The nearest pairs: none looks like a copy"
     words = "There are too few images in common classes for a test."
     if test["p"] is not None:
         words = (
@@ -144,13 +151,14 @@ def _copies(found: Assessment) -> dict[str, Any]:
                                "distance to the nearest training image", mark=figures["floor"]),
         "ratios": histogram({"synthetic": found.nearest_made.ratio, real: found.nearest_held.ratio},
                             "copy ratio: that distance over the mean of the k nearest"),
-        "pairs": [
-            _pair(found, row, found.sets.real, int(found.nearest_made.row[row]),
-                  f"distance {found.nearest_made.distance[row]:.3f}, ratio {found.nearest_made.ratio[row]:.2f}")
-            for row in rows or order
-        ],
+        "pairs": [_pair(found, s["row"], found.sets.real, s["nearest_row"], _how_near(s)) for s in shown],
         "twins": _twins(found) if columns["duplicate_row"] is not None else [],
     }  # fmt: skip
+
+
+def _how_near(suspect: dict[str, Any]) -> str:
+    by = "" if suspect["by"] == "features" else " by pixels"
+    return f"distance {suspect['distance']:.3f}{by}, ratio {suspect['ratio']:.2f}"
 
 
 def _twins(found: Assessment) -> list[dict[str, Any]]:

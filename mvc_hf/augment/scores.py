@@ -45,7 +45,11 @@ COLUMNS = {
     "nearest_row": "row of the nearest training image",
     "nearest_distance": "distance to it, between features of length one (0 to 2)",
     "copy_ratio": "that distance over the mean of those to the k nearest training images: near 0 for a copy of one",
-    "looks_like_copy": "closer to a training image than real images are to one another, and standing out so",
+    "pixel_row": "row of the training image that is nearest as a picture, small and grey",
+    "pixel_distance": "distance to it (0 to 2), whatever brightness and contrast",
+    "pixel_ratio": "as copy_ratio, of those distances",
+    "looks_like_copy": "closer to a training image than real images ever are, by features or as a picture, and that "
+    "one stands out",
     "duplicate_row": "row of the nearest other synthetic image",
     "duplicate_distance": "distance to it",
     "near_duplicate": "whether that is less than 99 in 100 real images have to their nearest",

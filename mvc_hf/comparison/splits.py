@@ -15,7 +15,7 @@ from ..data.loading import open_dataset, open_for
 from ..data.view import DatasetView
 from ..errors import DataError, OutputError, RecipeError
 from ..storage.notes import read_json, write_json
-from ..utils.progress import say
+from ..utils.progress import bar, say
 from .images import labels_as, pixels_of, side_of, validation_rows, write_images
 
 NOTE = "images.json"
@@ -106,8 +106,14 @@ class RealImages:
 
     def _refuse_the_same(self, test: Source) -> None:
         """One set's training split was once its test split, too, in a published comparison."""
-        seen = {pixels_of(self.source, int(row)) for row in self.source.rows}
-        same = sum(pixels_of(test, int(row)) in seen for row in test.rows)
+        seen, same = set(), 0
+        with bar(len(self.source.rows) + len(test.rows), "looking for test images in training", " images") as progress:
+            for row in self.source.rows.tolist():
+                seen.add(pixels_of(self.source, row))
+                progress.update()
+            for row in test.rows.tolist():
+                same += pixels_of(test, row) in seen
+                progress.update()
         if same > SAME * len(test.rows):
             raise DataError(
                 f"{same} of the {len(test.rows)} test images of {test.name} are training images, pixel by pixel: give "

@@ -93,6 +93,10 @@ class RunRecipe:
             raise RecipeError("no output folder: give it in the recipe (output: my-run), or with -o")
         return Path(self.output).expanduser()
 
+    def unpublished(self) -> RunRecipe:
+        """The same run, that pushes nothing."""
+        return dataclasses.replace(self, push_to_hub=False, hub_model_id=None, hub_dataset_id=None, private=False)
+
     def check(self) -> None:
         """Raises MvcError where something is missing that some stage will need, or the folder is somebody else's."""
         self.refuse_others_folder()

@@ -60,7 +60,7 @@ def squares(source: Source, rows: np.ndarray, size: int) -> np.ndarray:
 def _kept(
     source: Source, identity: dict, batch_size: int, make: Callable[[np.ndarray], np.ndarray], what: str
 ) -> np.ndarray:
-    seen = {"set": source.fingerprint, "fit": source.fit, **identity}
+    seen = {"set": source.fingerprint, "fit": source.fit, "part": PART, **identity}
     folder = cache_root() / "features" / fingerprint(seen)
     folder.mkdir(parents=True, exist_ok=True)
     found = []

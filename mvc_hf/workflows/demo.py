@@ -39,7 +39,9 @@ FINETUNING: dict[str, Any] = {
 }
 GENERATING: dict[str, Any] = {
     "images_per_class": PER_CLASS,
-    "guidance_scale": 6.0,
+    "guidance_scale": 4.0,
+    "coarse": 4,
+    "fine": 16,
     "num_inference_steps": 10,
     "batch_size": 100,
     "shard_size": 500,

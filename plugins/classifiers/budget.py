@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 import textwrap
 import time
@@ -119,7 +118,7 @@ def budget_of_sweep(section: Section[SweepSettings]) -> str:
         job = Trainings(settings, prepared, folder).of(None, None)[0]
         pace = measure(prepared.classifier, {"real alone": job}, folder)["real alone"]
     made_by = list(dict.fromkeys(cell.images for cell in prepared.cells))
-    planned = plan(dataclasses.replace(run, push_to_hub=False))
+    planned = plan(run.unpublished())
     stages = {stage.name: stage.time for stage in planned.stages}
     first = Estimate(0.0, 0.0)
     for stage, took in stages.items():
@@ -188,7 +187,7 @@ def _remarks(
     if missing:
         from ...inspection.estimate import plan
 
-        lines += ["", "Before that, the synthetic images are made:", "", str(plan(section.run))]
+        lines += ["", "Before that, the synthetic images are made:", "", str(plan(section.run.unpublished()))]
         more = methods_of(section)[1:]
         lines += [f"and as much generating again for {', '.join(more)}."] if more else []
     return lines

@@ -81,7 +81,8 @@ def _made_of(folder: Path, name: str, real: RealImages) -> bool | None:
 
 
 def made_by_run(section: Section[CompareSettings], real: RealImages) -> dict[str, SyntheticSet]:
-    """The synthetic sets that the recipe makes, one for each method; those that are finished are not made again."""
+    """The synthetic sets that the recipe makes, one for each method; those that are finished are not made again, and
+    none is published."""
     from ...generation.generate import generate
     from ...storage.layout import CHECKPOINT
     from ...workflows.pipeline import run
@@ -90,7 +91,7 @@ def made_by_run(section: Section[CompareSettings], real: RealImages) -> dict[str
     for number, method in enumerate(methods_of(section)):
         place = folder / (SYNTHETIC if number == 0 else f"{SYNTHETIC}-{file_name(method)}")
         if number == 0:
-            run(replace(section.run, recipe=replace(recipe, method=method)))
+            run(replace(section.run.unpublished(), recipe=replace(recipe, method=method)))
         else:
             generate(replace(recipe, method=method), section.run.model or folder / CHECKPOINT, place)
         sets[method] = opened(str(place), real)

@@ -6,17 +6,16 @@ and the kept part judges. Otherwise a cell that copies real images would look be
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...assessment.findings import number
-from ...comparison.grid import SHORT, Cell, cells_of
+from ...comparison.grid import Cell, cells_of
 from ...comparison.images import labels_as
 from ...comparison.plot import svg
 from ...comparison.splits import RealImages, open_real
-from ...comparison.tables import Row, as_csv, columns, differences, records, shown_difference
+from ...comparison.tables import Row, as_csv, records
 from ...comparison.verdict import Verdict, verdict
 from ...config.files import fingerprint
 from ...config.recipe import Recipe
@@ -34,16 +33,10 @@ from .command_line import Classifier, Images, alone, check, policy_flags
 from .compare import IMAGES, RUNS, by_arm, check_batch, ratio_flags, row_of, schedule_flags
 from .runs import Job, outcomes
 from .sets import SyntheticSet, opened
+from .sweep_table import FIGURES, remarks, table
 
 CELLS = "cells"
 REAL_ALONE = "real alone"
-FIGURES = {  # of a report, by what they are called in the table
-    "kernel distance": "kernel_distance",
-    "coverage": "coverage",
-    "spread": "spread_ratio",
-    "labels": "label_agreement",
-    "copies": "copies",
-}
 MOST_CLASSES = 10  # on a sheet
 
 
@@ -64,7 +57,7 @@ class Sweep:
 
     def __str__(self) -> str:
         return "\n".join(
-            [_table(self.rows), "", *_remarks(self.rows, self.facts), str(self.verdict), "", str(self.folder)]
+            [table(self.rows), "", *remarks(self.rows, self.facts), str(self.verdict), "", str(self.folder)]
         )
 
 
@@ -171,7 +164,8 @@ class _Run:
 
     def _recipe(self) -> Recipe:
         """The run's, on the copies of the images that it may see."""
-        own = {"dataset": str(self.train), "split": "train", "image_column": "image", "label_column": "label"}
+        own: dict[str, Any] = {"dataset": str(self.train), "split": "train"}
+        own |= {"image_column": "image", "label_column": "label"}
         return replace(self.run.recipe, **own, max_images_per_class=None, window=None)
 
     def _finetuned(self) -> str:
@@ -262,52 +256,6 @@ def write(found: Sweep) -> None:
     for name, text in (("sweep.csv", as_csv(rows)), ("sweep.svg", svg(found.rows, title))):
         with atomic_write(found.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-
-
-def _table(rows: Sequence[Row]) -> str:
-    """A line for each cell: its settings, its figures, and what a classifier gains by it."""
-    found = differences(rows)
-    varying = [name for name in SHORT if len({(row.facts or {}).get(name) for row in rows[1:]}) > 1]
-    lines = [[*(SHORT[name] for name in varying), *FIGURES, "top-1, %", "gain"]]
-    for row in rows:
-        facts = row.facts or {}
-        cells = [f"{facts[name]:g}" if name in facts else "" for name in varying]
-        if cells and not any(cells):
-            cells[0] = row.name
-        figures = [_figure(name, facts.get(name)) for name in FIGURES]
-        gain = shown_difference(found[row.name]) if row.name in found else ""
-        lines.append([*cells, *figures, f"{row.mean:.1f} ± {row.deviation:.1f}", gain])
-    return "\n".join(columns(lines))
-
-
-def _figure(name: str, figure: Mapping[str, Any] | None) -> str:
-    """Shares as %; a kernel distance in thousandths, as KID is usually given."""
-    if figure is None or figure.get("value") is None:
-        return ""
-    parts = [figure.get(part) for part in ("value", "low", "high")]
-    if name == "kernel distance":
-        shown = [number(1000 * part) for part in parts if part is not None]
-    else:
-        scale, digits = (1, 2) if name == "spread" else (100, 0)
-        shown = [f"{part * scale:.{digits}f}" for part in parts if part is not None]
-    return shown[0] if len(shown) < 3 else f"{shown[0]} ({shown[1]} to {shown[2]})"
-
-
-def _remarks(rows: Sequence[Row], facts: Mapping[str, Any]) -> list[str]:
-    settings = facts["settings"]
-    lines = [
-        f"{len(rows) - 1} cells; {settings['classifier']} trained on {facts['trained_on']:,} real images, with "
-        f"synthetic ones {settings['schedule']}; judged by {facts['judged_by']:,} others that nothing else has seen, "
-        f"over {len(rows[0].top1)} seeds. The test set is not read.",
-        f"Kernel distance (×10³) and coverage (%) in the features of {facts['extractor']}; spread of a class over "
-        f"that of real images; labels and copies in %. The first row has those of {facts['reference']['of']}.",
-    ]
-    if facts["may_have_seen_them"]:
-        lines.append(
-            "The model is one that was there already: where it was fine-tuned on all of these real images, it has "
-            "seen those that judge it, and cells that copy look better than they are."
-        )
-    return lines
 
 
 def _columns(recipe: Recipe) -> tuple[str, ...]:

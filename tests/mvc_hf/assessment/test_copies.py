@@ -90,3 +90,41 @@ def test_distance_and_ratio_of_a_copy():
 def test_near_duplicates():
     real = nearest(np.linspace(0.5, 1, 101))
     assert duplicates(nearest([0.1, 0.505, 0.51]), real).tolist() == [True, True, False]
+
+
+def test_few_suspects_are_there_by_chance():
+    """90 images against 90, of one kind: the closest of all is a synthetic one in half of the cases, and no copy."""
+    rng = np.random.default_rng(5)
+    found = 0
+    for _ in range(30):
+        real, held, made = (rng.normal(size=(90, 6)).astype(np.float32) for _ in range(3))
+        near = [Nearest.of(part, real, 5, SPACE, itself=False, what="") for part in (made, held)]
+        found += len(suspects(*near))
+    assert found <= 30 * 90 / 91
+
+
+def test_pictures_themselves_show_what_was_made_brighter_or_resampled():
+    from PIL import Image, ImageFilter
+
+    rng = np.random.default_rng(6)
+    images = [
+        Image.fromarray(rng.integers(0, 200, (28, 28), dtype=np.uint8)).filter(ImageFilter.GaussianBlur(2))
+        for _ in range(60)
+    ]
+    real, held = images[:30], images[30:]
+    ways = [
+        lambda i: i.point(lambda v: min(255, int(1.2 * v))),
+        lambda i: i.resize((32, 32)).resize((28, 28)),
+        lambda i: i.filter(ImageFilter.GaussianBlur(0.5)),
+    ]
+    made = [way(real[k]) for k, way in enumerate(ways)] + held[:10]
+
+    def small(pictures):
+        found = [
+            np.asarray(p.convert("RGB").resize((12, 12), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
+            for p in pictures
+        ]
+        return copies.outlines(np.stack(found))
+
+    near = [Nearest.of(small(part), small(real), 5, SPACE, itself=False, what="") for part in (made, held[10:])]
+    assert sorted(suspects(*near).tolist()) == [0, 1, 2] and near[0].row[:3].tolist() == [0, 1, 2]

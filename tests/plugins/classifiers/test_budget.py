@@ -63,6 +63,7 @@ def test_a_sweep_counts_cells_by_their_steps_and_passes(tmp_path, made, tiny_bas
     write(tmp_path / "sets" / "train.parquet", 24, side=16)
     run = {"dataset": str(tmp_path / "sets" / "train.parquet"), "base": str(tiny_base), "images_per_class": 4}
     run |= {"max_train_steps": 2, "train_batch_size": 4, "num_inference_steps": 2, "output": str(tmp_path / "out")}
+    run |= {"push_to_hub": True, "hub_dataset_id": "ann/x"}
     lists = {"coarse": "0,2", "fine": "0", "guidance_scale": "1,2", "aug_ratio": "1,2", "validation_fraction": 0.25}
     asked = Section(RunRecipe.from_dict(run), SweepSettings(**QUICK | lists | {"seeds": 1, "workers": 1}), {})
     text = budget_of_sweep(asked)

@@ -154,10 +154,10 @@ def test_unequal_updates_are_no_comparison(root, tmp_path, monkeypatch):
 
 
 def test_the_recipe_makes_what_is_compared(root, tmp_path, made, tiny_base):
-    """One run, and another set for each method beyond the first."""
+    """One run, and another set for each method beyond the first; nothing is pushed, which would fail here."""
     recipe = {
         "base": str(tiny_base), "max_train_steps": 2, "train_batch_size": 4, "images_per_class": 4,
-        "num_inference_steps": 1, "validation_steps": 2,
+        "num_inference_steps": 1, "validation_steps": 2, "push_to_hub": True, "hub_model_id": "ann/x",
     }  # fmt: skip
     asked = section(root, tmp_path, recipe=recipe, synthetic={}, methods="mvc,pretrained", seeds=1)
     found = compare(asked)
