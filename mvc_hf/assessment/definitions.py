@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .copies import SMALL, STANDS_OUT
 from .findings import number
 
 PARTS = (("synthetic", "overall"), ("reference", "reference"))
@@ -66,8 +67,9 @@ VENDI = (
 COPIES = (
     "The copy ratio is the distance to the nearest training image over the mean distance to the nearest {k}. Looks "
     "like a copy: nearer to a training image than any real image is to another one that is not the very same, with a "
-    "ratio below those of 99 % of real ones; or no difference at all for the extractor. Copies that were changed "
-    "much, or that this extractor does not recognise, are not found: nothing here says that a split is private."
+    "ratio below {ratio} and below those of 99 % of real ones; or no difference at all. Looked for by features, and "
+    "by the pictures themselves at {small}×{small} pixels, grey, whatever brightness and contrast. Copies that were "
+    "changed much, or that neither recognises, are not found: nothing here says that a split is private."
 )
 TEST = (
     "Stratified rank test by classes (van Elteren), one-sided, normal approximation. It takes images for independent "
@@ -105,7 +107,7 @@ def definitions(figures: dict[str, Any]) -> list[tuple[str, str]]:
         ("Precision, recall, density, coverage", BALLS.format(k=k)),
         ("Spread", SPREAD),
         ("Vendi score", VENDI),
-        ("Copies", COPIES.format(k=k)),
+        ("Copies", COPIES.format(k=k, small=SMALL, ratio=STANDS_OUT)),
         ("Test of copies", TEST),
         ("Labels", f"{figures['judge']}, in {settings['folds']} folds. Shares have Wilson's intervals."),
         ("Settings", ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)),

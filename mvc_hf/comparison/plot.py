@@ -14,8 +14,8 @@ STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#222}text.m{font-size:12px;fill:#666}"
     ".a{stroke:#999;stroke-width:1}.z{stroke:#666;"
     "stroke-dasharray:3 3}.b{stroke:#2463a8;stroke-width:4}.w{stroke:#2463a8;stroke-width:1.5}"
-    ".d{fill:#2463a8}.s{fill:#2463a8;opacity:.35}.g{fill:#fff}@media(prefers-color-scheme:dark){text{fill:#ddd}text.m{fill:#999}"
-    ".g{fill:#181818}.b,.w{stroke:#7db4ef}.d,.s{fill:#7db4ef}}"
+    ".d{fill:#2463a8}.s{fill:#fff;stroke:#2463a8}.g{fill:#fff}@media(prefers-color-scheme:dark){text{fill:#ddd}text.m{fill:#999}"
+    ".g{fill:#181818}.b,.w{stroke:#7db4ef}.d{fill:#7db4ef}.s{fill:#181818;stroke:#7db4ef}}"
 )
 
 
@@ -43,8 +43,8 @@ def svg(rows: Sequence[Row], title: str) -> str:
     for i, (row, name) in enumerate(zip(rows, names)):
         y = TOP + LINE * i + LINE / 2
         parts.append(f'<text x="{left - 12:.0f}" y="{y + 4:.1f}" text-anchor="end">{escape(name)}</text>')
-        parts += [f'<circle class="s" cx="{accuracies(v):.1f}" cy="{y:.1f}" r="3"/>' for v in row.top1]
         parts += _bar(accuracies, row.mean, row.deviation, y, "b")
+        parts += [f'<circle class="s" cx="{accuracies(v):.1f}" cy="{y:.1f}" r="3"/>' for v in row.top1]
         if row.name in found:
             d = found[row.name]
             parts += _bar(points, d.mean, _finite(d.widest), y, "w")

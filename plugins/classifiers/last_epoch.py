@@ -58,7 +58,9 @@ class _Seen:
     """A loader that remembers its targets, and what a model made of its images."""
 
     def __init__(self, loader: Any) -> None:
-        self._loader, self._targets, self._found = loader, [], []
+        self._loader = loader
+        self._targets: list[Any] = []
+        self._found: list[Any] = []
 
     def __len__(self) -> int:
         return len(self._loader)

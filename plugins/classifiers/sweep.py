@@ -164,7 +164,8 @@ class _Run:
 
     def _recipe(self) -> Recipe:
         """The run's, on the copies of the images that it may see."""
-        own = {"dataset": str(self.train), "split": "train", "image_column": "image", "label_column": "label"}
+        own: dict[str, Any] = {"dataset": str(self.train), "split": "train"}
+        own |= {"image_column": "image", "label_column": "label"}
         return replace(self.run.recipe, **own, max_images_per_class=None, window=None)
 
     def _finetuned(self) -> str:
