@@ -79,6 +79,12 @@ def check_known(names: Iterable[Any], known: Sequence[str]) -> None:
             raise RecipeError(f"unknown setting {brief(name)}{hint}")
 
 
+def aliases(kind: type) -> dict[str, str]:
+    """The other names that the fields of a class of settings have on the command line, with underscores."""
+    fields = dataclasses.fields(kind)
+    return {f.metadata["alias"][2:].replace("-", "_"): f.name for f in fields if f.metadata["alias"]}
+
+
 def flag(name: str) -> str:
     """The command-line flag of a setting."""
     return "--" + name.replace("_", "-")

@@ -11,12 +11,12 @@ from typing import Any
 from ..errors import OutputError, RecipeError
 from ..storage.layout import CAPTIONS, CHECKPOINT, COMPARE, SWEEP, SYNTHETIC
 from ..utils.text import brief, shortened, unreadable
-from .fields import check_known, flag
+from .fields import aliases, check_known, flag
 from .files import read_settings
 from .recipe import Recipe
 
 SECTIONS = ("compare", "sweep")  # of a recipe; what is in them is for the commands of these names
-ALIASES = {f.metadata["alias"][2:]: f.name for f in dataclasses.fields(Recipe) if f.metadata["alias"]}
+ALIASES = {"output_dir": "output"} | aliases(Recipe)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import RecipeError
 from ..utils.text import brief, unreadable
-from .fields import Settings, check_known, flag
+from .fields import Settings, aliases, check_known, flag
 from .files import read_settings
 from .run_recipe import SECTIONS, RunRecipe
 
@@ -80,11 +80,11 @@ def _own(section: Any, name: str, kind: type[S]) -> dict[str, Any]:
     """The settings of a section by the names of their fields, lists as the text that a flag would have."""
     if section is None:
         return {}
-    aliases = {f.metadata["alias"][2:]: f.name for f in dataclasses.fields(kind) if f.metadata["alias"]}
+    other_names = aliases(kind)
     found: dict[str, Any] = {}
     for key, value in section.items():
         plain = str(key).replace("-", "_")
-        plain = aliases.get(plain, plain)
+        plain = other_names.get(plain, plain)
         if plain in found:
             raise RecipeError(f"{name} gives {plain} twice, the second time as {brief(key)}: keep one of them")
         found[plain] = value if plain == SYNTHETIC_SETS else _as_text(value, kind, plain)

@@ -18,7 +18,7 @@ def refused(text, name="r.yaml"):
     with pytest.raises(RecipeError) as caught:
         RunRecipe.from_dict(parse_settings(text, name))
     said = str(caught.value)
-    assert "\n" not in said and len(said) < 1200 and said.isprintable()
+    assert "\n" not in said and len(said) < 1500 and said.isprintable()
     return said
 
 

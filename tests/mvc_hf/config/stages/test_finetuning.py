@@ -14,7 +14,7 @@ from mvc_hf.errors import RecipeError
         ({"learning_rate": 0}, "--learning-rate is 0.0; it must be greater than 0"),
         ({"conditioning_dropout_prob": 0.5}, "--conditioning-dropout-prob is 0.5; it must be at most 0.333333"),
         ({"holdout_fraction": 0.6}, "--holdout-fraction is 0.6; it must be at most 0.5"),
-        ({"lr_scheduler": "linear"}, "--lr-scheduler is 'linear'; choose one of constant, cosine"),
+        ({"lr_scheduler": "polynomial"}, "--lr-scheduler is 'polynomial'; choose one of constant, "),
         ({"ema_decay": 1.0}, "--ema-decay is 1.0; it must be at most"),
         ({"train_batch_size": 8193}, "--train-batch-size is 8193; it must be at most 8,192"),
         ({"max_train_steps": 0}, "--max-train-steps is 0; it must be at least 1"),
