@@ -139,9 +139,12 @@ def line_of(error: BaseException, stage: str | None = None) -> str | None:
 
 
 def _wrapped(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it was expressly raised from; what else was under way is no cause of it."""
-    while error is not None:
+    """An error and those that it was expressly raised from, each once (errors can be raised from each other); what else
+    was under way is no cause of it."""
+    seen: list[BaseException] = []
+    while error is not None and not any(error is other for other in seen):
         yield error
+        seen.append(error)
         error = error.__cause__
 
 

@@ -176,3 +176,13 @@ sys.exit(exit_code(run))
     assert done.returncode == 1 and "Error (rank 1): x.parquet is broken: mend it" in ours.splitlines()
     assert 'rank.py", line' not in ours and "init_process_group" not in ours, "no rank has a traceback"
     assert "traceback : x.parquet is broken: mend it" in launcher.partition("Root Cause")[2]
+
+
+def test_errors_that_were_raised_from_each_other_end(capsys):
+    first, second = ValueError("one"), MvcError("two")
+    first.__cause__, second.__cause__ = second, first
+
+    def run():
+        raise first
+
+    assert exit_code(run) == 1 and capsys.readouterr().err == "Error: two\n"
