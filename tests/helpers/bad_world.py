@@ -99,6 +99,7 @@ def _write_models(folder: Path, checkpoint: Path) -> None:
     for name in GONE:
         made = shutil.copytree(checkpoint, folder / f"{name.replace('/', '-')}-gone")
         shutil.rmtree(made / name) if (made / name).is_dir() else (made / name).unlink()
+        shutil.rmtree(made / "checkpoints", ignore_errors=True)  # else it is as if the run had been stopped
     shutil.copy(checkpoint / "unet" / "diffusion_pytorch_model.safetensors", folder / "single.safetensors")
 
 

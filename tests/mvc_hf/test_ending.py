@@ -179,7 +179,7 @@ sys.exit(exit_code(run))
 
 
 def test_errors_that_were_raised_from_each_other_end(capsys):
-    first, second = ValueError("one"), MvcError("two")
+    first, second = ValueError("one"), DataError("two")
     first.__cause__, second.__cause__ = second, first
 
     def run():
