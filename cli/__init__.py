@@ -9,7 +9,7 @@ import sys
 import click
 
 from .. import __version__
-from ..ending import STOPPED, exit_code, failed
+from ..ending import STOPPED, code_of, exit_code, failed
 from ..errors import MvcError
 from ..hub.environment import check_environment
 from ..utils.text import brief, one_line, shortened, unreadable
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command; returns the exit code: 0, 1 for an error, 2 for wrong usage."""
+    """Run a command; returns the exit code: 0, 1 for an error, 2 for wrong usage, 130 and 143 for signals."""
 
     def command() -> None:
         _check_text(arguments)
@@ -69,7 +69,7 @@ def run(arguments: list[str]) -> int:
     except click.Abort as error:
         if isinstance(error.__cause__, EOFError):  # which click takes for Ctrl-D at a prompt; there are none here
             return failed(f"a file ends before its end ({error.__cause__}): it is empty or cut off")
-        return failed(STOPPED)
+        return failed(STOPPED, code=code_of(error))
 
 
 def _check_text(arguments: list[str]) -> None:

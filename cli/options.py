@@ -16,6 +16,7 @@ from ..config.recipe import Recipe
 from ..errors import OutputError
 from ..storage.locks import strangers
 from ..utils.text import brief, shortened, visible
+from .sections import SectionedOption, section_of
 
 
 def recipe_options(stage: str, *, without: tuple[str, ...] = ()) -> Callable:
@@ -25,7 +26,7 @@ def recipe_options(stage: str, *, without: tuple[str, ...] = ()) -> Callable:
     def decorate(function: Callable) -> Callable:
         fields = [f for f in dataclasses.fields(Recipe) if stage in f.metadata["on"] and f.name not in without]
         for field in reversed(fields):
-            function = _option(field, kinds[field.name])(function)
+            function = _option(field, kinds[field.name], section=section_of(field.name))(function)
         return function
 
     return decorate
@@ -52,12 +53,14 @@ def given(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _option(field: dataclasses.Field, kind: Any, over_a_file: bool = False) -> Callable:
+def _option(field: dataclasses.Field, kind: Any, over_a_file: bool = False, section: str = "") -> Callable:
     kind = next((k for k in typing.get_args(kind) if k is not type(None)), kind)
     common = {
         "default": field.default,
         "help": field.metadata["help"],
         "show_default": field.default not in (None, ""),
+        "cls": SectionedOption,
+        "section": section,
     }
     if over_a_file:
         common |= {"default": None, "show_default": str(field.default) if common["show_default"] else False}
@@ -66,6 +69,12 @@ def _option(field: dataclasses.Field, kind: Any, over_a_file: bool = False) -> C
     choices, alias = field.metadata["choices"], field.metadata["alias"]
     names = [flag(field.name), alias] if alias else [flag(field.name)]
     return click.option(*names, type=click.Choice(choices) if choices else kind, **common)
+
+
+def output_folder(what: str) -> Callable:
+    """-o, which others call --output-dir."""
+    kind = click.Path(path_type=Path)
+    return click.option("-o", "--output", "--output-dir", "output", type=kind, required=True, help=what)
 
 
 def refuse_output(output: Path, what: str) -> None:

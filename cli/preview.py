@@ -12,6 +12,7 @@ import click
 from ..config.fields import GENERATE
 from ..config.recipe import Recipe
 from .options import recipe_options, refuse_output, report
+from .sections import SectionedCommand
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,7 +22,9 @@ NOT_HERE = ("method", "images_per_class", "total", "balance", "per_image", "grou
 FEW = ("3",)
 
 
-@click.command("preview", short_help="Look at a few rows, at several P and Q, before a long run.")
+@click.command(
+    "preview", cls=SectionedCommand, short_help="Look at a few rows, at several P and Q, before a long run."
+)
 @click.argument("model")
 @click.option(
     "-o",

@@ -18,6 +18,9 @@ def command(train_py: str | None, flags: tuple[str, ...]) -> None:
     TRAIN_PY is the script of timm's repository at the tag of the installed version. It takes all of timm's flags, and
     those for synthetic images: `mvc-hf train TRAIN_PY --help` shows both. With --resume, give the same flags again.
 
+    A folder of real images has folders train/ and validation/, and these one for each class. Without them timm
+    validates on the training images; a line says so.
+
     \b
     Example:
       mvc-hf train train.py photos/ --model resnet18 --num-classes 10 --epochs 50 --aug-synthetic org/photos-mvc

@@ -1,4 +1,4 @@
-"""How a process ends where something went wrong: one line on standard error, and exit code 1.
+"""How a process ends where something went wrong: one line on standard error, and exit code 1, or a signal's.
 
 Errors arrive from workers of loaders, from pools of processes and from libraries that wrap them; here, and here only,
 they are unwrapped. Every entry point ends here: the command line, and modules that a launcher starts.
@@ -10,12 +10,14 @@ import contextlib
 import json
 import os
 import re
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 
-from .errors import MvcError, last_error
+from .errors import MvcError, Stopped, last_error
 from .utils.disk import is_disk_full
 from .utils.memory import LESS, is_memory_error
 from .utils.text import collapsed, one_line, reason, shortened
@@ -35,20 +37,53 @@ def exit_code(run: Callable[[], object], stage: str | None = None) -> int:
         stage: what runs, as far as there is advice for it where the memory does not suffice (see `memory.LESS`).
 
     Returns:
-        0, or 1 for an error.
+        0, or 1 for an error; 130 or 143 where SIGINT or SIGTERM ended it.
     """
     try:
-        run()
+        with _terminable():
+            run()
     except (Exception, KeyboardInterrupt) as error:
         line = line_of(error, stage)
         if line is None:
             raise
-        return failed(line, follows=_lost_peer(error) is not None)
+        return failed(line, follows=_lost_peer(error) is not None, code=code_of(error))
     return 0
 
 
-def failed(line: str, *, follows: bool = False) -> int:
-    """Print the line of an error and return the exit code, 1.
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as an error like that of Ctrl-C: what was begun is tidied up, and processes of ours end, too."""
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Within it SIGTERM raises `Terminated`, where nobody else listens to it and Python allows it."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def terminate(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends at once
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def code_of(error: BaseException | None) -> int:
+    """The exit code for an error: of shells 128 and the signal's number where one ended it, else 1."""
+    for cause in _wrapped(error):
+        if isinstance(cause, Terminated):
+            return 128 + signal.SIGTERM
+        if isinstance(cause, (KeyboardInterrupt, Stopped)):
+            return 128 + (getattr(cause, "signal", None) or signal.SIGINT)
+    return 1
+
+
+def failed(line: str, *, follows: bool = False, code: int = 1) -> int:
+    """Print the line of an error and return the exit code.
 
     Args:
         follows: the error came of another process's. A launcher is about to end this one, too, and takes the first
@@ -61,7 +96,7 @@ def failed(line: str, *, follows: bool = False) -> int:
     print(f"Error{f' (rank {rank})' if rank.isdecimal() else ''}: {line}", file=sys.stderr, flush=True)
     if not follows:
         _tell_launcher(line)
-    return 1
+    return code
 
 
 def line_of(error: BaseException, stage: str | None = None) -> str | None:

@@ -69,7 +69,15 @@ class HostError(MvcError):
 
 
 class Stopped(MvcError):
-    """The user stopped a run at a safe point; the same command goes on from there."""
+    """The user stopped a run at a safe point; the same command goes on from there.
+
+    Attributes:
+        signal: number of the signal that asked for it; None where another process heard it.
+    """
+
+    def __init__(self, *args: Any, signal: int | None = None):
+        super().__init__(*args)
+        self.signal = signal
 
 
 def last_error(text: str) -> tuple[str, str] | None:

@@ -111,3 +111,29 @@ def check_labels(largest: int, given: int | None, which: str) -> None:
             f"--num-classes is {given}, and the {which} images have labels up to {largest}: give at least "
             f"{largest + 1}"
         )
+
+
+def place_of(dataset: Any, name: str | None, root: str | None, split: str | None) -> tuple[str, ...]:
+    """Where timm reads images from: two equal places hold the same images.
+
+    Args:
+        dataset: as timm's create_dataset made it.
+        name, root, split: what it was asked for. Of folders, where `split` may or may not be a folder within `root`,
+            the one that is read counts.
+    """
+    read = getattr(getattr(dataset, "reader", None), "root", None) or getattr(dataset, "root", None)
+    prefix = (name or "").lower()
+    if read is not None and (not prefix or prefix in ("torch/folder", "torch/image_folder")):
+        return (os.path.realpath(read),)
+    return prefix, os.path.realpath(root) if root else "", split or ""
+
+
+def say_where_validated(training: tuple[str, ...] | None, validation: tuple[str, ...]) -> None:
+    """One line where the validation images are the training images, which timm does without a word."""
+    if training != validation:
+        return
+    if len(training) > 1:
+        why = "give --val-split another split than --train-split"
+    else:
+        why = f"{brief(training[0])} has no folders train and validation with the classes in them"
+    say(f"warning: validation is on the training images, so its accuracy says nothing of new ones: {why}")

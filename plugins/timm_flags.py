@@ -14,6 +14,13 @@ from ..errors import RecipeError
 LABEL_MATCHES = ("name", "index")
 POLICIES = ("cifar10", "imagenet", "svhn")
 ALONE = "aug_policy"  # the one that means something without synthetic images, too
+# What is meant where nothing is given. argparse knows no defaults of ours, so that what was given can be told from
+# what was not: in the files of settings that a run leaves, a setting that means nothing to it is null.
+DEFAULTS: dict[str, Any] = {"aug_schedule": "two-phase", "aug_epoch": "real", "aug_label_match": "name"}
+OF_SCHEDULE: dict[str, dict[str, Any]] = {
+    "rsp": {"aug_prob": 0.8, "aug_rsp_from": "class"},
+    "two-phase": {"aug_phase2_epochs": None, "aug_phase2_lr_scale": 0.1},
+}
 
 FLAGS: dict[str, dict[str, Any]] = {
     "--aug-synthetic": {
@@ -22,17 +29,15 @@ FLAGS: dict[str, dict[str, Any]] = {
         "help": "synthetic images to train with: Hub id (org/name[:config][@revision]), folder or Parquet",
     },
     "--aug-schedule": {
-        "default": "two-phase",
         "choices": SCHEDULES,
         "help": "combined: every pass visits real and synthetic images once; two-phase: combined, then real images "
         "alone at a lower rate; rsp: real images, each replaced by a synthetic one with probability --aug-prob; "
         "synthetic: no real images (default: two-phase)",
     },
-    "--aug-prob": {"type": float, "default": 0.8, "metavar": "P", "help": "rsp's probability (default: 0.8)"},
+    "--aug-prob": {"type": float, "metavar": "P", "help": "rsp: its probability (default: 0.8)"},
     "--aug-rsp-from": {
-        "default": "class",
         "choices": RSP_FROM,
-        "help": "where rsp's image comes from: the same class, any class, or those that were made from the very image "
+        "help": "rsp: where its image comes from: the same class, any class, or those made from the very image "
         "(default: class)",
     },
     "--aug-ratio": {
@@ -41,7 +46,6 @@ FLAGS: dict[str, dict[str, Any]] = {
         "help": "at most X synthetic images for each real one (default: all)",
     },
     "--aug-epoch": {
-        "default": "real",
         "metavar": "real|union|N",
         "help": "samples in an epoch: as many as real images, one pass over both, or N (default: real, the budget of "
         "training without synthetic images)",
@@ -53,12 +57,10 @@ FLAGS: dict[str, dict[str, Any]] = {
     },
     "--aug-phase2-lr-scale": {
         "type": float,
-        "default": 0.1,
         "metavar": "F",
         "help": "two-phase: phase two starts at F times the base rate (default: 0.1)",
     },
     "--aug-label-match": {
-        "default": "name",
         "choices": LABEL_MATCHES,
         "help": "match the classes of real and synthetic images by name, or by index for sets without names "
         "(default: name)",
@@ -89,11 +91,16 @@ FLAGS: dict[str, dict[str, Any]] = {
 }
 
 
-def add_flags(parser: argparse.ArgumentParser) -> dict[str, Any]:
-    """Add the flags of synthetic images to a parser, as a group of their own; returns their names and defaults."""
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of synthetic images to a parser, as a group of their own."""
     group = parser.add_argument_group("Synthetic images (mvc_hf)")
-    actions = [group.add_argument(name, **declaration) for name, declaration in FLAGS.items()]
-    return {action.dest: action.default for action in actions}
+    for name, declaration in FLAGS.items():
+        group.add_argument(name, **declaration)
+
+
+def _ours(args: Any) -> dict[str, Any]:
+    names = [name[2:].replace("-", "_") for name in FLAGS]
+    return {name: getattr(args, name) for name in names}
 
 
 def check_policy(args: Any) -> None:
@@ -105,12 +112,41 @@ def check_policy(args: Any) -> None:
         raise RecipeError(f"--aa {args.aa} and --aug-policy {policy} are two policies: give one of them")
 
 
+def check_idle(args: Any) -> None:
+    """Raises RecipeError: a setting of synthetic images is given, and there are none."""
+    for name, value in _ours(args).items():
+        given = value is not None and value is not False and value != []
+        if given and name not in (ALONE, "aug_synthetic"):
+            raise RecipeError(f"{flag(name)} means nothing without --aug-synthetic DATASET")
+
+
+def check_schedule(args: Any) -> None:
+    """Fill in what the schedule takes where nothing was given.
+
+    Raises:
+        RecipeError: a setting is given that means nothing to the schedule.
+    """
+    for schedule, own in OF_SCHEDULE.items():
+        for name, default in own.items():
+            value = getattr(args, name)
+            if schedule == args.aug_schedule:
+                setattr(args, name, default if value is None else value)
+            elif value is not None:
+                raise RecipeError(
+                    f"{flag(name)} means nothing under --aug-schedule {args.aug_schedule}: leave it out, or give "
+                    f"--aug-schedule {schedule}"
+                )
+
+
 def check_settings(args: Any) -> None:
     """Normalise and check the settings, wherever they come from: a YAML config bypasses argparse.
 
     Raises:
-        RecipeError: a value is out of range, or timm flags do not go with synthetic images.
+        RecipeError: a value is out of range or means nothing to the schedule, or timm flags do not go with synthetic
+            images.
     """
+    for name, default in DEFAULTS.items():
+        setattr(args, name, default if getattr(args, name) is None else getattr(args, name))
     if isinstance(args.aug_synthetic, str):
         args.aug_synthetic = [args.aug_synthetic]
     if isinstance(args.aug_scores, str):
@@ -124,7 +160,7 @@ def check_settings(args: Any) -> None:
         "aug_label_match": LABEL_MATCHES,
     }
     for name, words in choices.items():
-        if getattr(args, name) not in words:
+        if getattr(args, name) not in (None, *words):
             raise RecipeError(f"{flag(name)} must be one of {', '.join(words)}, got {getattr(args, name)!r}")
     limits: dict[str, tuple[Callable[[Any], bool], str]] = {
         "aug_prob": (lambda x: 0 <= x <= 1, "from 0 to 1"),
@@ -141,6 +177,7 @@ def check_settings(args: Any) -> None:
             fine = False
         if not fine:
             raise RecipeError(f"{flag(name)} must be {wanted}, got {value!r}")
+    check_schedule(args)
     if getattr(args, "use_multi_epochs_loader", False):
         raise RecipeError(
             "--use-multi-epochs-loader prepares images of the next epoch before this one ends, so they would be those "

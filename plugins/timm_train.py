@@ -19,17 +19,17 @@ from typing import Any
 from ..augment.mixed_dataset import MixedDataset, make_schedule, mix
 from ..augment.scores import Selection, select
 from ..augment.targets import check_pictures, largest_label, refuse_iterable
-from ..config.fields import flag
 from ..data.base import Source
 from ..data.loading import open_dataset
 from ..ending import exit_code, line_of
 from ..errors import DataError, HostError, ModelError, MvcError, RecipeError
 from ..utils.progress import say
 from ..utils.text import brief, reason
-from .timm_checks import check_classes, check_config, check_flags, check_labels
+from .timm_checks import check_classes, check_config, check_flags, check_labels, place_of, say_where_validated
 from .timm_cpu_ddp import allow_cpu
-from .timm_flags import ALONE, add_flags, check_policy, check_settings
+from .timm_flags import ALONE, add_flags, check_idle, check_policy, check_settings
 from .timm_policies import insert_policy
+from .timm_resume import check_resumed
 from .timm_script import TRIED, load_script, where_to_get
 from .timm_two_phase import two_phase_scheduler
 
@@ -49,12 +49,12 @@ class Hook:
         self._selection: Selection | None = None
         self._mixed: MixedDataset | None = None
         self._loaded = False
-        self._defaults: dict[str, Any] = {}
+        self._trained_on: tuple[str, ...] | None = None  # where the training images are
 
     def install(self) -> None:
         """Add the flags, and stand before the functions that the script calls."""
         script = self._script
-        self._defaults = add_flags(script.parser)
+        add_flags(script.parser)
         script.parser.parse_args = self._before(script.parser.parse_args, self.parse_args)
         if hasattr(script, "config_parser"):
             config_parser = script.config_parser
@@ -85,13 +85,8 @@ class Hook:
         check_flags(found)
         check_policy(found)
         if not found.aug_synthetic:
-            idle = [
-                flag(name)
-                for name, default in self._defaults.items()
-                if name != ALONE and getattr(found, name) not in (default, [])
-            ]
-            if idle:
-                raise RecipeError(f"{idle[0]} means nothing without --aug-synthetic DATASET")
+            check_idle(found)
+            check_resumed(found)
             return found
         check_settings(found)
         links = {"follow_symlinks": found.aug_follow_symlinks}
@@ -103,6 +98,7 @@ class Hook:
             f"{source.name}@{source.revision}" if source.revision else name
             for source, name in zip(self._sources, found.aug_synthetic)
         ]
+        check_resumed(found)
         self._args = found
         return found
 
@@ -126,8 +122,12 @@ class Hook:
             what = brief(getattr(self._given, "dataset", None) or kwargs.get("root"))
             raise DataError(f"timm cannot open the real images of {what}: {reason(error)}") from error
         training, classes = kwargs.get("is_training"), getattr(self._given, "num_classes", None)
+        place = place_of(real, args[0] if args else kwargs.get("name"), kwargs.get("root"), kwargs.get("split"))
         if training:
             check_classes(real, classes)
+            self._trained_on = place
+        else:
+            say_where_validated(self._trained_on, place)
         if self._args is None:
             return real
         if not training:

@@ -12,8 +12,9 @@ from mvc_hf import cli
 HEAD = """# Commands
 
 Every command takes `--help`. What a command has finished is kept: given again after an interruption, it goes on.
-Exit codes: 0, 1 for an error (one line on standard error), 2 for wrong usage. Caches lie in `MVC_HF_CACHE`, or below
-the cache folder of the Hugging Face libraries. Tokens come from `hf auth login` or `HF_TOKEN`, never from a flag.
+Exit codes: 0, 1 for an error (one line on standard error), 2 for wrong usage, 130 after Ctrl-C and 143 after SIGTERM.
+Caches lie in `MVC_HF_CACHE`, or below the cache folder of the Hugging Face libraries. Tokens come from `hf auth login`
+or `HF_TOKEN`, never from a flag.
 """
 
 

@@ -147,12 +147,12 @@ def test_a_damaged_shard_is_not_published_or_trained_on(copy, whole, how, capsys
     for command in (
         ["push", copy / "synthetic", "ann/flowers"],
         ["finetune", copy / "synthetic", "--base", whole[1].base, "-o", copy / "new"],
-        ["caption", copy / "synthetic", "-o", copy / "new"],
+        ["caption", copy / "synthetic", "-o", copy / "new.parquet"],
     ):
         assert run(list(map(str, command))) == 1, command
         (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Error")]
         assert SHARD in line and "again" in line
-        assert not (copy / "new").exists()
+        assert not (copy / "new").exists() and not (copy / "new.parquet").exists()
     if how not in ("flipped",):  # which replay is there to show, if it is in the row
         assert run(["replay", str(copy / "synthetic"), "6", "--dataset-source", photos]) == 1
         assert "again" in capsys.readouterr().err

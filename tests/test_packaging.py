@@ -1,8 +1,10 @@
 """What an installation brings, and what it keeps out of the user's namespace."""
 
 import configparser
+import email
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -97,3 +99,34 @@ def test_a_wheel_holds_what_the_code_reads(installed):
     for name in ("assets/real.parquet", "assets/base/model_index.json", "model_card_template.md", "py.typed"):
         assert (installed / "mvc_hf" / name).stat().st_size or name == "py.typed"
     assert not {path.name for path in installed.iterdir()} - {"mvc_hf", f"mvc_hf-{mvc_hf.__version__}.dist-info"}
+
+
+def about(installed):
+    """What the wheel says of itself."""
+    folder = installed / f"mvc_hf-{mvc_hf.__version__}.dist-info"
+    return email.message_from_string((folder / "METADATA").read_text(encoding="utf-8"))
+
+
+def test_a_wheel_says_whose_it_is_and_on_which_terms(installed):
+    found = about(installed)
+    assert found["License-Expression"] == "Apache-2.0" and found["Author"] == "The mvc_hf contributors"
+    assert found.get_all("Project-URL") == ["Paper, https://arxiv.org/abs/2412.15358"]
+    assert not [line for line in found.get_all("Classifier") if line.startswith("License")]
+    assert {"heic", "report", "test", "dev"} <= set(found.get_all("Provides-Extra"))
+
+
+def test_the_description_of_a_wheel_leads_nowhere_that_is_not_there(installed):
+    """It is read outside of the repository, where relative links lead to nothing."""
+    text = about(installed).get_payload()
+    links = re.findall(r"\]\(([^)]*)\)", text)
+    assert links and all(link.startswith("https://") for link in links)
+    assert "## On your own images" in text and "docs/training.md" in text and "contact_sheet.png" not in text
+
+
+def test_a_wheel_brings_the_recipes_and_commands_find_them(installed, tmp_path):
+    names = sorted(path.name for path in (ROOT / "recipes").glob("*.yaml"))
+    assert sorted(path.name for path in (installed / "mvc_hf" / "recipes").glob("*.yaml")) == names
+    code = "from mvc_hf import RunRecipe; print(RunRecipe.load('recipes/cifar10.yaml').recipe.dataset)"
+    run = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(installed)}, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", code], **run)
+    assert done.returncode == 0 and "cifar10" in done.stdout, done.stderr[-2000:]

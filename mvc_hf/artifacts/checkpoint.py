@@ -54,16 +54,16 @@ class CheckpointMetadata:
     sha256: dict[str, str] | None = None
     format: int = 1
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, name: str = METADATA) -> None:
         """Written last, under its name only when whole: a folder with `mvc.json` is a finished checkpoint."""
-        write_json(folder / METADATA, asdict(self))
+        write_json(folder / name, asdict(self))
 
     @classmethod
-    def load(cls, folder: Path) -> CheckpointMetadata:
+    def load(cls, folder: Path, name: str = METADATA) -> CheckpointMetadata:
         """Raises ModelError where there are none, or they cannot be read."""
-        remedy = way_out(folder, METADATA)
+        remedy = way_out(folder, name)
         try:
-            values = read_json(folder / METADATA, remedy, {"format": int}, ModelError)
+            values = read_json(folder / name, remedy, {"format": int}, ModelError)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ModelError(f"{folder} has no {METADATA}: it is not a checkpoint of mvc-hf finetune") from error
         if values["format"] != 1:

@@ -3,7 +3,7 @@
 Shard i holds a fixed range of rows. While it is made its rows go to a partial shard beside it, batch by batch. Once
 whole it is written under a temporary name, its SHA-256 is recorded, and it is renamed: one that is there is finished.
 So a killed run, started again, makes the missing rows and ends with the same data set; and a shard that is no longer
-what was recorded is made again.
+what was recorded is made again. More rows than there are come after them (see `growing`).
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config.files import differing, fingerprint
+from ..config.files import fingerprint
 from ..errors import OutputError
 from ..storage.integrity import is_intact, sha256
 from ..storage.layout import MANIFEST, RECORDS, REPORT
 from ..storage.locks import strangers
 from ..storage.manifest import read_manifest
-from ..storage.notes import atomic_write, read_json, write_json
+from ..storage.notes import atomic_write, write_json
 from ..utils.progress import say
+from ..utils.text import counted
+from . import growing
+from .sameness import compare
 from .schema import ROW_GROUP, features, is_grouped, schema_of
 
-OURS = re.compile(r"\.?train-\d+-of-\d+\.parquet(\.spool|\.tmp|\.damaged)?")
+OURS = re.compile(r"\.?train-\d+-of-\d+\.parquet(\.spool|\.tmp|\.damaged|\.begun)?")
 MADE_FROM = b"mvc_hf_made_from"  # key of the metadata of a shard
 
 
@@ -127,15 +130,20 @@ class ShardedDatasetWriter:
 
     Args:
         folder: OUT; made if it is not there.
-        identity: everything that decides what comes out; a folder made with another identity is refused.
+        identity: everything that decides what comes out; a folder whose rows were made with another one is refused.
+            Of rows there may be fewer in it (`growing.HOW_MANY`): the others are added.
         rows: number of rows in all.
         shard_size: rows of a shard.
         class_names: of the source, in its order.
         provenance: what else the manifest tells of where it comes from, without deciding what comes out.
         images_of_class: rows of each class, for the manifest.
 
+    Attributes:
+        parts: rows of each class up to the end of the first run, and of each that added some: the order of the rows.
+
     Raises:
-        OutputError: the folder holds something else, or another recipe's data set (the fields that differ are named).
+        OutputError: the folder holds something else, another recipe's data set (the fields that differ are named), or
+            more rows than these.
     """
 
     folder: Path
@@ -148,11 +156,18 @@ class ShardedDatasetWriter:
 
     def __post_init__(self) -> None:
         self.count = -(-self.rows // self.shard_size)
-        self.fingerprint = fingerprint(self.identity)
+        self._rows_from = growing.of_rows(self.identity)
+        self.fingerprint = fingerprint(self._rows_from)
+        self.parts: growing.Parts = [[self.rows] if self.images_of_class is None else list(self.images_of_class)]
         self._claim()
 
+    def __str__(self) -> str:
+        """What there is, in a line."""
+        of = counted(len(self.class_names), "class")
+        return f"{counted(self.rows, 'image')} of {of} in {counted(self.count, 'shard')}"
+
     def path(self, shard: int) -> Path:
-        return self.folder / "data" / f"train-{shard:05d}-of-{self.count:05d}.parquet"
+        return growing.path_of(self.folder, shard, self.count)
 
     def rows_of(self, shard: int) -> range:
         return range(shard * self.shard_size, min(self.rows, (shard + 1) * self.shard_size))
@@ -171,20 +186,21 @@ class ShardedDatasetWriter:
         Leaving the block without an error makes the shard appear.
         """
         schema = schema_of(features(self.class_names, is_grouped(self.identity)))
-        made_from = json.dumps(self.identity, sort_keys=True, allow_nan=False)  # so that a shard can tell by itself
+        made_from = json.dumps(self._rows_from, sort_keys=True, allow_nan=False)  # so that a shard can tell by itself
         own = {b"mvc_hf": self.fingerprint.encode(), MADE_FROM: made_from.encode()}
         schema = schema.with_metadata({**(schema.metadata or {}), **own})
         path = self.path(shard)
-        with PartialShard(self._beside(path, "spool"), schema) as partial:
+        with PartialShard(growing.beside(path, "spool"), schema) as partial:
+            growing.go_on(partial, path)
             yield partial
             with atomic_write(path) as temporary:
                 partial.to_parquet(temporary)
-                self._record(shard, sha256(temporary))
+                growing.record(path, sha256(temporary))
         self._clear(shard)
 
     def reopen(self) -> None:
         """Take back that the data set is complete: a shard of it is missing. What is on record of the others stays."""
-        self._write_manifest({**self._header(), "complete": False, "shards": self._shards()})
+        self._begin_manifest()
 
     def finish(self) -> None:
         """Write the manifest of a data set that has all its shards, as they were recorded when they were made."""
@@ -203,6 +219,7 @@ class ShardedDatasetWriter:
             "shard_size": self.shard_size,
             "class_names": list(self.class_names),
             "images_of_class": self.images_of_class,
+            "parts": self.parts,
         }
 
     def _claim(self) -> None:
@@ -219,17 +236,36 @@ class ShardedDatasetWriter:
             if found and not self._is_known():
                 what = f"{self.folder} holds {found[0]!r} and no {MANIFEST}"
                 raise OutputError(f"{what}: choose an empty or a new folder")
-        if manifest is not None and manifest["fingerprint"] != self.fingerprint:
-            names = differing(self.identity, manifest["made_from"])
-            raise OutputError(
-                f"{self.folder} was made by another recipe; these differ: {names}; choose another folder"
-            )
+        if manifest is not None:
+            left = {name: None for name in manifest["made_from"] if name not in self.identity}
+            compare(self.folder, {**left, **self.identity}, manifest, self.provenance)
         self._on_record = {} if manifest is None else {shard["file"]: shard["sha256"] for shard in manifest["shards"]}
-        if manifest is None:
+        before = growing.read_layout(self.folder, manifest)
+        if before is None:
+            growing.forget(self.folder)
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._write_manifest({**self._header(), "complete": False, "shards": self._shards()})
-        (self.folder / "data").mkdir(exist_ok=True)
-        (self.folder / RECORDS).mkdir(exist_ok=True)
+            self._begin_manifest()
+        for name in ("data", RECORDS):
+            (self.folder / name).mkdir(exist_ok=True)
+        if before is not None:
+            self._grow(before)
+        growing.keep_layout(self.folder, self.parts)
+        if before is not None and (manifest is None or manifest.get("parts") != self.parts):
+            self._begin_manifest()
+        growing.rename(self.folder, self.parts, self.shard_size)
+
+    def _begin_manifest(self) -> None:
+        self._write_manifest({**self._header(), "complete": False, "shards": self._shards()})
+
+    def _grow(self, before: growing.Parts) -> None:
+        """Put the rows that the folder does not have yet behind the others."""
+        wanted, self.parts = self.parts[-1], before
+        parts = growing.grown(before, wanted, self.class_names, self.folder)
+        if parts != before:
+            there = sum(before[-1])
+            say(f"{self.folder} is a data set of {there:,} images: {self.rows - there:,} more are made")
+            growing.record_all(self.folder, self._on_record)
+        self.parts = parts
 
     def _is_known(self) -> bool:
         """Whether a folder without a manifest that can be read is ours all the same: its shards say so."""
@@ -247,13 +283,16 @@ class ShardedDatasetWriter:
         if not path.exists():
             return False
         if recorded and is_intact(path, recorded):
+            if growing.is_short(path, len(self.rows_of(shard))):
+                growing.set_aside(path, recorded)
+                return False
             self._clear(shard)
             return True
         if _fingerprint_of(path) not in (None, self.fingerprint):
             raise OutputError(f"{path} was not made by this recipe: move it away, or choose another folder")
         why = "is not as it was made (its SHA-256 differs)" if recorded else "has no record of its SHA-256"
         say(f"{path} {why}: it is made again")
-        os.replace(path, self._beside(path, "damaged"))
+        os.replace(path, growing.beside(path, "damaged"))
         return False
 
     # What is on record of each shard from the moment when it was finished
@@ -268,25 +307,14 @@ class ShardedDatasetWriter:
     def _recorded(self, shard: int) -> str | None:
         """SHA-256 of a shard."""
         path = self.path(shard)
-        try:
-            return read_json(self._record_of(path), "", {"sha256": str})["sha256"]
-        except (FileNotFoundError, NotADirectoryError, OutputError):
-            return self._on_record.get(path.relative_to(self.folder).as_posix())
-
-    def _record(self, shard: int, digest: str) -> None:
-        write_json(self._record_of(self.path(shard)), {"sha256": digest})
-
-    def _record_of(self, path: Path) -> Path:
-        return self.folder / RECORDS / f"{path.stem}.json"
+        return growing.recorded(path) or self._on_record.get(path.relative_to(self.folder).as_posix())
 
     def _clear(self, shard: int) -> None:
         """Forget what a finished shard was made from."""
-        for kind in ("spool", "damaged", "tmp"):
-            self._beside(self.path(shard), kind).unlink(missing_ok=True)
-
-    @staticmethod
-    def _beside(path: Path, kind: str) -> Path:
-        return path.with_name(f".{path.name}.{kind}")
+        path = self.path(shard)
+        for kind in growing.BESIDE:
+            growing.beside(path, kind).unlink(missing_ok=True)
+        growing.record_of(growing.beside(path, growing.BEGUN)).unlink(missing_ok=True)
 
     def _write_manifest(self, values: dict[str, Any]) -> None:
         write_json(self.folder / MANIFEST, values)

@@ -72,6 +72,12 @@ class MixedDataset(Dataset):
         return self.length
 
     @property
+    def classes(self) -> list[str] | None:
+        """The names of the classes in the order of their labels; None where the real data set does not say them."""
+        numbers = class_numbers(self.real)
+        return None if numbers is None else sorted(numbers, key=numbers.__getitem__)
+
+    @property
     def epoch(self) -> int:
         return int(self._epoch)
 
@@ -135,8 +141,8 @@ def mix_datasets(
     *,
     epochs: int | None = None,
     phase2_epochs: int | None = None,
-    prob: float = 0.8,
-    rsp_from: str = "class",
+    prob: float | None = None,
+    rsp_from: str | None = None,
     ratio: float = math.inf,
     epoch: str | int = "real",
     label_match: str = "name",
@@ -157,8 +163,9 @@ def mix_datasets(
         schedule: combined | two-phase | rsp | synthetic.
         epochs: epochs of the whole training; needed for two-phase alone.
         phase2_epochs: the last ones, on real images alone (default: 20 % of the epochs, at least 1).
-        prob: rsp's probability.
-        rsp_from: where rsp's image comes from: the same class, any class, or those whose condition was that image.
+        prob: rsp's probability (default: 0.8).
+        rsp_from: where rsp's image comes from: the same class, any class, or those whose condition was that image
+            (class | any | condition; default: class).
         ratio: at most so many synthetic images for each real one; which, the seed decides.
         epoch: samples in an epoch: "real" (as many as real images), "union", or a number.
         label_match: "name", or "index" where both sets count their classes alike.
@@ -174,9 +181,10 @@ def mix_datasets(
         A MixedDataset; call its `set_epoch(epoch)` before each epoch.
 
     Raises:
-        RecipeError: a setting is out of range.
+        RecipeError: a setting is out of range, or means nothing under the schedule.
         DataError: an image set cannot be used, or classes do not match.
     """
+    _check_idle(schedule, {"rsp": {"prob": prob, "rsp_from": rsp_from}, "two-phase": {"phase2_epochs": phase2_epochs}})
     if isinstance(real, str):
         real = SourceImages(open_dataset(real, follow_symlinks=follow_symlinks))
     refuse_iterable(real)
@@ -198,9 +206,24 @@ def mix_datasets(
         if epochs is None:
             raise RecipeError("two-phase needs the number of epochs: epochs=N")
         switch = epochs - phase2_length(epochs, phase2_epochs)
-    mixed.schedule = make_schedule(mixed, schedule, prob=prob, rsp_from=rsp_from, switch=switch, seed=seed)
+    mixed.schedule = make_schedule(
+        mixed,
+        schedule,
+        prob=0.8 if prob is None else prob,
+        rsp_from="class" if rsp_from is None else rsp_from,
+        switch=switch,
+        seed=seed,
+    )
     mixed.set_epoch(0)
     return mixed
+
+
+def _check_idle(schedule: str, settings: dict[str, dict[str, Any]]) -> None:
+    """Raises RecipeError: a setting is given that means something under another schedule only."""
+    for of, own in settings.items():
+        for name, value in own.items():
+            if value is not None and schedule in SCHEDULES and schedule != of:
+                raise RecipeError(f"{name} means nothing under schedule={schedule!r}: leave it out, or take {of!r}")
 
 
 def mix(

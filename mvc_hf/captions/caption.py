@@ -14,6 +14,7 @@ from ..data.base import Source
 from ..data.loading import open_for
 from ..storage.locks import locked_file
 from ..utils.progress import is_main_process
+from .formats.endings import ending_of
 from .loading import caption_source
 from .sources import origin
 from .table import already_written
@@ -24,7 +25,7 @@ def caption(recipe: Recipe, path: str | Path, source: Source | None = None) -> s
     """Caption, unless it is done: a person may have edited the file. On several processes all of them call it.
 
     Args:
-        path: of a Parquet file, in a folder that is there.
+        path: of a file that ends in .parquet, .csv or .jsonl, in a folder that is there.
         source: the images of the recipe, where they are open already.
 
     Returns:
@@ -34,6 +35,7 @@ def caption(recipe: Recipe, path: str | Path, source: Source | None = None) -> s
         MvcError: the data or the captioner cannot be used, something else is at `path`, or another command writes it.
     """
     path = Path(path)
+    ending_of(path)
     keep_apart(recipe.dataset, path)
     with locked_file(path):
         return _written(recipe, path, source)
@@ -49,9 +51,9 @@ def _written(recipe: Recipe, path: Path, source: Source | None) -> str:
     if written:
         return f"{path} is there already, made by these settings; nothing to do"
     table = replace(captioner.table(source), origin=made_from)
-    say_cuts(table, source.class_names)
+    say_cuts(table, source.class_words)
     if is_main_process():
-        table.save(path)
+        table.save(path, source.class_names)
     _wait()
     return f"{path}: {len(table)} captions of {np.count_nonzero(table.pool_size)} classes"
 

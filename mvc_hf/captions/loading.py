@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ..errors import DataError, RecipeError
+from .formats.endings import is_captions_file
 from .sources import EXISTS, MODEL, CaptionSource, ColumnCaptions, FileCaptions, TemplateCaptions
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def caption_source(spec: str, *, keep_duplicates: bool = False, recipe: Recipe | None = None) -> CaptionSource:
-    """The source that a setting names: template, template:TEXT, column:NAME, a path ending in .parquet, or blip2.
+    """The source that a setting names: template, template:TEXT, column:NAME, a captions file, or blip2.
 
     Args:
         spec: the setting.
@@ -33,7 +34,7 @@ def caption_source(spec: str, *, keep_duplicates: bool = False, recipe: Recipe |
         return ModelCaptions.of(recipe or Recipe(), keep_duplicates)
     if recipe:
         _refuse_settings_of_models(spec, recipe)
-    if spec.endswith(".parquet") and kind not in ("template", "column"):
+    if is_captions_file(spec):
         if not os.path.isfile(os.path.expanduser(spec)):
             raise DataError(f"no such captions file: {spec!r}")
         return FileCaptions(os.path.expanduser(spec), keep_duplicates)

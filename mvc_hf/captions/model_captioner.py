@@ -121,7 +121,9 @@ class ModelCaptions:
                         self._check_broken(broken)
                         pieces.write(piece)
                         if interruption.requested:
-                            raise Stopped("stopped; the same command goes on with the other images")
+                            raise Stopped(
+                                "stopped; the same command goes on with the other images", signal=interruption.signal
+                            )
         del model, pictures
         gc.collect()  # the GPU's memory is for what comes after
         if state.device.type == "cuda":
@@ -171,7 +173,7 @@ class ModelCaptions:
                     empty += not caption
                     rows.append(row)
                     labels.append(int(source.labels[row]))
-                    captions.append(with_prefix(source.class_names[labels[-1]], caption))
+                    captions.append(with_prefix(source.class_words[labels[-1]], caption))
         self._check_broken(broken)
         if broken:
             errors = "; ".join(list(broken.values())[:3])

@@ -1,4 +1,4 @@
-"""Where captions come from: a column of the data set, templates, a Parquet file, or a model that looks at the images.
+"""Where captions come from: a column of the data set, templates, a file, or a model that looks at the images.
 
 A caption source makes a `CaptionTable` for a labelled image set. Another one is one more class with `table` and
 `origin`, and one more line in `caption_source`.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ..config.class_words import with_article
 from ..errors import DataError, RecipeError
 from ..utils.progress import say
 from .table import CaptionTable, with_prefix
@@ -31,9 +32,7 @@ TEMPLATES = (  # after the prompt templates of OpenAI's CLIP
     "a photo of a small {}.",
 )
 MODEL = "blip2"  # the captioner that is a model; which one, --caption-model says
-EXISTS = (
-    "use column:NAME, template, 'template:a photo of a {}', blip2 or a captions Parquet (a path ending in .parquet)"
-)
+EXISTS = "use column:NAME, template, 'template:a photo of a {}', blip2 or a captions file (.parquet, .csv, .jsonl)"
 
 
 class CaptionSource(Protocol):
@@ -57,7 +56,9 @@ def captioned(captioner: CaptionSource, source: Source) -> CaptionTable:
 def origin(captioner: CaptionSource, source: Source) -> dict[str, Any]:
     """What a captions file records of where its captions come from."""
     dataset = {"name": source.name, "revision": source.revision, "fingerprint": source.fingerprint}
-    return {**captioner.origin(), "dataset": dataset}
+    words = dict(zip(source.class_names, source.class_words))
+    said = {name: called for name, called in words.items() if name != called}
+    return {**captioner.origin(), "dataset": dataset, **({"class_words": said} if said else {})}
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class ColumnCaptions:
             for caption in self._of_row(value, row, source):
                 empty += not caption.strip()
                 labels.append(source.labels[row])
-                captions.append(with_prefix(source.class_names[source.labels[row]], caption))
+                captions.append(with_prefix(source.class_words[source.labels[row]], caption))
                 rows.append(row)
         if empty:
             say(f"{empty} of {len(captions)} captions in {self.name!r} are empty: the class name stands alone there")
@@ -112,9 +113,9 @@ class TemplateCaptions:
         return {"captioner": "template", "templates": list(self.templates)}
 
     def table(self, source: Source) -> CaptionTable:
-        used = [(y, source.class_names[y]) for y in np.flatnonzero(source.used).tolist()]
+        used = [(y, source.class_words[y]) for y in np.flatnonzero(source.used).tolist()]
         pairs = [(y, n, template) for y, n in used for template in self.templates]
-        captions = [with_prefix(n, template.replace("{}", n)) for _, n, template in pairs]
+        captions = [with_prefix(n, with_article(template, n)) for _, n, template in pairs]
         table = CaptionTable.build(
             [y for y, _, _ in pairs], captions, [-1] * len(pairs), num_classes=len(source.class_names)
         )
@@ -123,7 +124,7 @@ class TemplateCaptions:
 
 @dataclass(frozen=True)
 class FileCaptions:
-    """A captions Parquet: label (number or class name), caption, row."""
+    """A captions file: label (number or class name), caption, row."""
 
     path: str | Path
     keep_duplicates: bool = False
@@ -136,7 +137,9 @@ class FileCaptions:
         return {"captioner": path.name, "content": content, "keep_duplicates": self.keep_duplicates}
 
     def table(self, source: Source) -> CaptionTable:
-        table = CaptionTable.load(self.path, source.class_names, keep_duplicates=self.keep_duplicates)
+        table = CaptionTable.load(
+            self.path, source.class_names, keep_duplicates=self.keep_duplicates, class_words=source.class_words
+        )
         name = Path(self.path).name
         at = table.rows >= 0
         for row, label in zip(table.rows[at].tolist(), table.labels[at].tolist()):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,11 @@ from ..errors import DataError, OutputError, RecipeError
 from ..storage.notes import atomic_write
 from ..utils.rng import Stream, words
 from ..utils.text import collapsed, normal, reason, some
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from .formats import json_lines, spreadsheet
+from .formats.endings import COLUMNS, CSV, JSON_LINES, PARQUET, ending_of
 
 PREFIX = "This is an image of {}."
+PREFIXED = re.compile(re.escape(PREFIX.partition("{")[0]) + r"\S", re.IGNORECASE)  # whatever the class is called in it
 ORIGIN = b"mvc_hf"  # the key of what a file says of where its captions come from
 
 
@@ -124,6 +125,11 @@ class CaptionTable:
         captions = [self.captions[i] for i in at.tolist()]
         return replace(self, labels=self.labels[at], captions=captions, rows=self.rows[at])
 
+    def _listed(self) -> Iterator[tuple[int, str, int | None]]:
+        """Label, caption and row of each caption; no row where it belongs to the whole class."""
+        for label, caption, row in zip(self.labels.tolist(), self.captions, self.rows.tolist()):
+            yield label, caption, None if row < 0 else row
+
     def check_every_class(self, class_names: Sequence[str], used: np.ndarray | None = None) -> CaptionTable:
         """This table; raises DataError naming the classes without a caption, of those that are used."""
         missing = np.bincount(self.labels, minlength=len(class_names)) == 0
@@ -135,18 +141,31 @@ class CaptionTable:
             )
         return self
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, class_names: Sequence[str] | None = None) -> None:
         """Write Parquet: label (int64), caption (string), row (int64, null for −1). The file appears when it is whole.
 
-        Its metadata tell the origin. Equal tables make equal files.
+        Its metadata tell the origin. Equal tables make equal files. A name that ends in .csv or .jsonl gets that
+        format, with class names for labels and without an origin.
+
+        Args:
+            class_names: for CSV and JSON Lines.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: it cannot be written, or its name says no format.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         path = Path(path)
+        if (ending := ending_of(path)) != PARQUET:
+            names = class_names or list(map(str, range(self._classes)))
+            data = {CSV: spreadsheet, JSON_LINES: json_lines}[ending].written(self._listed(), names)
+            try:
+                with atomic_write(path) as temporary:
+                    temporary.write_bytes(data)
+            except OSError as error:
+                raise OutputError(f"captions cannot be written to {path}: {error.strerror or error}") from error
+            return
         columns = {
             "label": pa.array(self.labels),
             "caption": pa.array(self.captions, pa.string()),
@@ -164,48 +183,51 @@ class CaptionTable:
 
     @classmethod
     def load(
-        cls, path: str | Path, class_names: Sequence[str] | None = None, *, keep_duplicates: bool = True
-    ) -> CaptionTable:
+        cls, path: str | Path, class_names: Sequence[str] | None = None, *, keep_duplicates: bool = True,
+        class_words: Sequence[str] | None = None,
+    ) -> CaptionTable:  # fmt: skip
         """Read what `save` wrote, or what a person wrote or edited. A saved table comes back row for row.
 
         Args:
-            path: Parquet with `label`, `caption` and, if captions belong to rows, `row`.
-            class_names: check the labels against these, take class names for labels too, and put the prefix where
-                it is missing.
+            path: Parquet, CSV or JSON Lines, by its ending, with `label`, `caption` and, if captions belong to rows,
+                `row`.
+            class_names: check the labels against these, and take class names for labels too.
+            class_words: the classes as the prefix says them: it is put where a caption has none.
             keep_duplicates: False to keep the first of equal captions of a class.
 
         Raises:
             DataError: it cannot be read, a column is missing, or a value is wrong; the message names the row.
         """
-        import pyarrow.parquet as pq
-
-        name = Path(path).name
-        try:
-            table = pq.read_table(path, partitioning=None)
-        except FileNotFoundError as error:
-            raise DataError(f"no such captions file: {str(path)!r}") from error
-        except Exception as error:
-            raise DataError(f"{name} cannot be read as Parquet: {reason(error)}") from error
-        missing = [c for c in ("label", "caption") if c not in table.column_names]
+        name, metadata = Path(path).name, None
+        if Path(path).suffix.lower() == CSV:
+            columns = spreadsheet.read(Path(path), class_names)
+        elif Path(path).suffix.lower() == JSON_LINES:
+            columns = json_lines.read(Path(path))
+        else:
+            columns, metadata = _parquet(path, name)
+        missing = [c for c in ("label", "caption") if c not in columns]
         if missing:
             raise DataError(
                 f"{name} has no column {missing[0]!r}: captions need label, caption and, if they belong to images, row"
             )
-        labels = _labels(table["label"].to_pylist(), class_names, name)
-        captions = table["caption"].to_pylist()
+        labels = _labels(columns["label"], class_names, name)
+        captions = columns["caption"]
         for at, caption in enumerate(captions):
             if not isinstance(caption, str):
                 raise DataError(f"row {at} of {name}: caption is {caption!r}; it must be a string")
-        if class_names is not None:
-            captions = [with_prefix(class_names[y], caption) for y, caption in zip(labels, captions)]
-        rows = _rows(table["row"], name) if "row" in table.column_names else [-1] * len(labels)
+        if class_words is not None:
+            captions = [
+                collapsed(caption) if PREFIXED.match(collapsed(caption)) else with_prefix(class_words[y], caption)
+                for y, caption in zip(labels, captions)
+            ]
+        rows = _rows(columns["row"], name) if "row" in columns else [-1] * len(labels)
         return cls.build(
             labels,
             captions,
             rows,
             num_classes=None if class_names is None else len(class_names),
             keep_duplicates=keep_duplicates,
-            origin=_origin(table.schema.metadata),
+            origin=_origin(metadata),
         )
 
 
@@ -218,10 +240,13 @@ def already_written(path: Path, origin: dict[str, Any]) -> bool:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    ending = ending_of(path)
     if not path.exists():
         return False
     if not path.is_file():
         raise OutputError(f"{path} is there, and no regular file: choose another name")
+    if ending != PARQUET:
+        raise OutputError(f"{path} is there, and may have been edited: choose another name, or take it (--captions)")
     try:
         theirs = _origin(pq.read_schema(path).metadata)
     except (pa.ArrowException, OSError):
@@ -232,6 +257,19 @@ def already_written(path: Path, origin: dict[str, Any]) -> bool:
         what = differing(origin, theirs)
         raise OutputError(f"{path} is there, made otherwise; these differ: {what}; choose another name, or move it")
     return True
+
+
+def _parquet(path: str | Path, name: str) -> tuple[dict[str, list[Any]], Any]:
+    """The columns of captions that a Parquet file has, and its metadata."""
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except FileNotFoundError as error:
+        raise DataError(f"no such captions file: {str(path)!r}") from error
+    except Exception as error:
+        raise DataError(f"{name} cannot be read as Parquet: {reason(error)}") from error
+    return {c: table[c].to_pylist() for c in COLUMNS if c in table.column_names}, table.schema.metadata
 
 
 def _origin(metadata: dict[bytes, bytes] | None) -> dict[str, Any] | None:
@@ -256,8 +294,8 @@ def _labels(values: list[Any], class_names: Sequence[str] | None, name: str) -> 
     return labels
 
 
-def _rows(column: pa.ChunkedArray, name: str) -> list[int]:
-    rows = [-1 if value is None or value != value else value for value in column.to_pylist()]
+def _rows(column: list[Any], name: str) -> list[int]:
+    rows = [-1 if value is None or value != value else value for value in column]
     for at, row in enumerate(rows):
         if isinstance(row, float) and row.is_integer():  # what pandas makes of whole numbers with gaps
             rows[at] = row = int(row)

@@ -20,7 +20,7 @@ def say_cuts(table: CaptionTable, class_names: Sequence[str], base: Any = None) 
 
     Args:
         table: captions with their prefix.
-        class_names: of the data set.
+        class_names: of the data set, in words.
         base: whose text encoder reads them; without it each word counts as one token, so that "at least" so many are
             cut.
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,25 @@ def differing(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
     return ", ".join(f"{k} ({theirs.get(k)!r} → {mine.get(k)!r})" for k in names)
 
 
+BROUGHT = re.compile(r"recipes/([\w-]+\.yaml)", re.ASCII)
 LARGEST = 1 << 20  # bytes; the longest recipes have a few thousand
 DEEPEST = 10  # levels of YAML; settings are on the first one
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
     """The settings of a recipe file by name, not yet checked. Raises RecipeError."""
+    path = brought_along(path)
     return parse_settings(read_text(path), str(path))
+
+
+def brought_along(path: str | Path) -> str | Path:
+    """The path; where nothing is there and it says "recipes/NAME.yaml", the recipe of that name in the package."""
+    found = BROUGHT.fullmatch(str(path))
+    if found and not os.path.lexists(path):
+        inside = resources.files("mvc_hf") / "recipes" / found[1]
+        if inside.is_file():
+            return str(inside)
+    return path
 
 
 def read_text(path: str | Path, what: str = "recipe") -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..config.class_words import words_of
 from ..errors import DataError
 from ..utils.progress import say
 from ..utils.text import collapsed, is_text, normal, some
@@ -62,6 +63,11 @@ class Source(ABC):
     def members(self) -> list[np.ndarray]:
         """The rows of each class that are to be used, ascending."""
         return by_class(self.labels[self.rows], len(self.class_names), self.rows)
+
+    @cached_property
+    def class_words(self) -> tuple[str, ...]:
+        """The class names as captions say them; whoever knows better sets it."""
+        return words_of(self.class_names)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config.class_words import read_words
 from ..errors import DataError
 from ..hub.ids import HUB_ID
 from .base import Source, refuse_columns
@@ -67,6 +68,8 @@ def open_for(recipe: Recipe) -> Source:
         follow_symlinks=recipe.follow_symlinks,
     )
     source.check_lacking(recipe.max_broken)
+    if recipe.class_names:
+        source.class_words = read_words(recipe.class_names, source.class_names)
     return source
 
 

@@ -16,17 +16,33 @@ from .sampling import make_scheduler
 
 def save_pipeline(base: StableDiffusion, unet: Any, folder: Path) -> None:
     """Write a StableDiffusionInstructPix2PixPipeline that plain diffusers loads; safetensors only, no local path."""
+    with quiet():
+        _pipeline(base, unet).save_pretrained(folder, safe_serialization=True)
+    _forget_paths((file for component in COMPONENTS for file in (folder / component).glob("*.json")), base.name)
+
+
+def save_frozen_parts(base: StableDiffusion, unet: Any, folder: Path, unet_config: Path) -> None:
+    """Write the same without the U-Net's weights, of which there is but the config, in a file of its own."""
+    pipeline = _pipeline(base, unet)
+    frozen = [component for component in COMPONENTS if component != "unet"]
+    with quiet():
+        for component in frozen:
+            getattr(pipeline, component).save_pretrained(folder / component)
+        pipeline.save_config(folder)
+    _forget_paths((file for component in frozen for file in (folder / component).glob("*.json")), base.name)
+    config = {**json.loads(unet.to_json_string()), "_name_or_path": base.name}
+    unet_config.write_text(json.dumps(config, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _pipeline(base: StableDiffusion, unet: Any) -> Any:
     from diffusers import SchedulerMixin, StableDiffusionInstructPix2PixPipeline
 
     _forget_last_call(base.tokenizer)
     scheduler: SchedulerMixin = make_scheduler(_stored_scheduler(base.folder), base.scheduler.config)
-    pipeline = StableDiffusionInstructPix2PixPipeline(
+    return StableDiffusionInstructPix2PixPipeline(
         vae=base.vae, text_encoder=base.text_encoder, tokenizer=base.tokenizer, unet=unet, scheduler=scheduler,
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
-    with quiet():
-        pipeline.save_pretrained(folder, safe_serialization=True)
-    _forget_paths((file for component in COMPONENTS for file in (folder / component).glob("*.json")), base.name)
 
 
 def _forget_last_call(tokenizer: Any) -> None:

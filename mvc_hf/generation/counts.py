@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,3 +108,16 @@ def addresses(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     place = (2 * index + 1) / (2 * counts[labels])
     order = np.lexsort((labels, place))
     return labels[order], index[order]
+
+
+def addresses_of(parts: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """The same of a data set that was made in several parts: the rows of each come behind those before it.
+
+    Args:
+        parts: images of each class up to the end of each part. Where all classes are of one size in all of them, the
+            order is that of a data set made at once.
+    """
+    ends = np.array(parts, np.int64)
+    starts = np.vstack([np.zeros_like(ends[:1]), ends[:-1]])
+    found = [(labels, start[labels] + index) for start, (labels, index) in zip(starts, map(addresses, ends - starts))]
+    return np.concatenate([labels for labels, _ in found]), np.concatenate([index for _, index in found])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..artifacts.sameness import refuse_others
 from ..artifacts.shards import ShardedDatasetWriter
 from ..config.recipe import Recipe
 from ..data.apart import keep_apart
@@ -15,9 +16,9 @@ from ..publish.dataset_card import write_dataset_card
 from ..storage.locks import locked_folder
 from ..utils.distributed import gathered, process_state
 from ..utils.memory import enough_memory
-from ..utils.progress import bar, is_main_process, say
+from ..utils.progress import bar, done_before, is_main_process, say
 from ..utils.text import some
-from .counts import addresses
+from .counts import addresses_of
 from .finishing import finished_rows
 from .generator import Generator
 from .opening import open_generator
@@ -35,6 +36,8 @@ def generate(
     published: Published | None = None,
 ) -> ShardedDatasetWriter:
     """Make a synthetic data set from a fine-tuned checkpoint; goes on with what a killed call left.
+
+    Where the folder holds fewer images of the same recipe, the others are added; what is there keeps its bytes.
 
     Args:
         recipe: the settings of generating; `dataset` gives the condition images. The rest of a run's settings
@@ -70,21 +73,21 @@ def _generate(
     recipe: Recipe, model: str | Path, out: Path, state: Any, watch: Callable[[ShardedDatasetWriter], None],
     published: Published | None,
 ) -> ShardedDatasetWriter:  # fmt: skip
-    generator = open_generator(recipe, model, state)
+    generator = open_generator(recipe, model, state, lambda known, of: refuse_others(out, known, of))
     if published:
         generator.provenance["checkpoint"] |= {"name": published.repo_id, "revision": published.commit}
-    labels, index = addresses(generator.counts)
     _say_what_is_missing(generator)
     with state.main_process_first():  # the first process makes the folder ours, the others find it so
         split = ShardedDatasetWriter(
             out,
             generator.made_from,
-            len(labels),
+            int(generator.counts.sum()),
             recipe.shard_size,
             generator.metadata.class_names,
             generator.provenance,
             generator.counts.tolist(),
         )
+    labels, index = addresses_of(split.parts)
     missing = gathered(split.missing(state.process_index, state.num_processes))
     if missing and is_main_process():
         split.reopen()
@@ -97,10 +100,10 @@ def _generate(
     watch(split)
     if mine:
         total = sum(len(split.rows_of(shard)) for shard in mine)
-        with bar(total, f"generating ({generator.method.name})", " images") as shown:
+        with bar(total, f"generating ({generator.method.name})", " images", shared=True) as shown:
             for shard in mine:
                 with split.writer(shard) as spool:
-                    shown.update(spool.rows)
+                    done_before(shown, spool.rows)
                     todo = batches(split.rows_of(shard), recipe.batch_size, spool.rows)
                     for rows in finished_rows(generator, ((labels[batch], index[batch]) for batch in todo)):
                         spool.write(rows)

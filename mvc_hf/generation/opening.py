@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ..artifacts.checkpoint import CheckpointMetadata, load_captions, versions
+from ..artifacts.steps import checkpoint_folder
 from ..captions.table import CaptionTable
 from ..config.fields import GENERATE
 from ..config.recipe import Recipe
@@ -82,17 +83,24 @@ class Banks:
     groups: Groups | None = None
 
 
-def open_generator(recipe: Recipe, checkpoint: str | Path, state: Any) -> Generator:
+def open_generator(
+    recipe: Recipe,
+    checkpoint: str | Path,
+    state: Any,
+    check: Callable[[dict[str, Any], dict[str, Any]], None] = lambda *_: None,
+) -> Generator:
     """All four steps, with whole banks, and what a data set records of them.
 
     Args:
         state: which process this is: accelerate's `PartialState`, or `Alone`.
+        check: is given what of `made_from` and `provenance` is known before a model is loaded; may raise.
 
     Raises:
         MvcError: for anything that the user can mend.
     """
     dtype = precision(recipe.mixed_precision)
     found = resolve(recipe, checkpoint, state)
+    check(_settings_of(found), {"source": _source_of(found), "finetune": found.metadata.recipe})
     loaded = load(found, state.device)
     with state.main_process_first():  # one process encodes, the others find it done
         banks = encode(found, loaded)
@@ -117,7 +125,8 @@ def resolve(recipe: Recipe, checkpoint: str | Path, state: Any = None) -> Resolv
     """
     method = get_method(recipe.method)
     with state.main_process_first() if state else contextlib.nullcontext():  # one process downloads
-        folder, name, commit = locate(checkpoint, METADATA) or (Path(checkpoint), "", None)
+        found = checkpoint_folder(checkpoint)  # of a run that goes on, or was stopped, or of one of its steps
+        folder, name, commit = locate(found or checkpoint, METADATA) or (Path(checkpoint), "", None)
     return Resolved(settled(recipe, method), method, folder, name, commit, CheckpointMetadata.load(folder))
 
 
@@ -188,38 +197,51 @@ def _real_counts(found: Resolved, banks: Banks) -> np.ndarray | None:
 
 def _made_from(found: Resolved, loaded: Loaded, banks: Banks, images_of_class: np.ndarray) -> dict[str, Any]:
     """Everything that decides the rows: data and models by their content, not by where they lie."""
+    return _settings_of(found) | {
+        "base": None if found.method.cls.needs_checkpoint else loaded.model.fingerprint(),
+        **counts.identity(found.recipe, images_of_class),
+    }
+
+
+def _settings_of(found: Resolved) -> dict[str, Any]:
+    """The same as far as it is known before a model is loaded."""
     recipe, metadata, method = found.recipe, found.metadata, found.method
     made_from = recipe.identity(GENERATE) | {
         "dataset": None if found.source is None else found.source.fingerprint,
-        "base": None if method.cls.needs_checkpoint else loaded.model.fingerprint(),
         "checkpoint": metadata.fingerprint,
-        "image_size": list(loaded.size),
+        "image_size": list(size_of(recipe, metadata)),
         **{name: value for name, value in metadata.recipe.items() if name in SEEN and value not in (None, "crop")},
-        **counts.identity(recipe, images_of_class),
         **method.own_settings(recipe),
     }
     for name in NOT_IDENTITY:
         made_from.pop(name)
-    if banks.groups is None:  # without condition images there is nothing to record of them
+    if found.source is None or not recipe.group_column:  # without condition images there is nothing to record of them
         made_from.pop("group_column", None)
     return made_from
 
 
+def _source_of(found: Resolved) -> dict[str, Any]:
+    """The images that rows come from: those given, else those of the checkpoint."""
+    metadata, source = found.metadata, found.source
+    if source is None or source.fingerprint == metadata.source["fingerprint"]:
+        return metadata.source
+    return {
+        "name": source.name, "revision": source.revision, "fingerprint": source.fingerprint,
+        "images": len(source.rows),
+    }  # fmt: skip
+
+
 def _provenance(found: Resolved, loaded: Loaded, made_from: dict[str, Any]) -> dict[str, Any]:
     """Names, commits and licences of what the rows came from, for the card."""
-    metadata, model, source = found.metadata, loaded.model, found.source
+    metadata, model = found.metadata, loaded.model
     provenance = {
         "checkpoint": {"name": found.name, "revision": found.commit, "fingerprint": metadata.fingerprint},
         "base": metadata.base,
-        "source": metadata.source,
+        "source": _source_of(found),
         "finetune": metadata.recipe,
         "versions": versions(),
     }
     if not found.method.cls.needs_checkpoint:
         base = {"name": model.name, "revision": model.revision, "fingerprint": made_from["base"]}
         provenance["base"] = {**metadata.base, **base} if model.name == metadata.base["name"] else base
-    if source is not None and source.fingerprint != metadata.source["fingerprint"]:
-        provenance["source"] = {
-            "name": source.name, "revision": source.revision, "fingerprint": source.fingerprint
-        }  # fmt: skip
     return provenance

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ..artifacts.checkpoint import CheckpointMetadata
+from ..artifacts.steps import checkpoint_folder
 from ..config.fields import FINETUNE
 from ..config.recipe import Recipe
 from ..data.apart import keep_apart
@@ -97,7 +98,7 @@ def plan(run: RunRecipe) -> Plan:
 
 def _open_checkpoint(run: RunRecipe, device: torch.device) -> Opened:
     """For a run that only generates."""
-    there = locate(run.model, METADATA)
+    there = locate(checkpoint_folder(run.model) or run.model, METADATA)
     if there is None:
         raise ModelError(f"no checkpoint at {run.model!r}: give a folder made by mvc-hf finetune")
     found = resolve(run.recipe, there[0])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from ..captions.table import with_prefix
+from ..captions.table import PREFIXED, with_prefix
 from ..report.text_layout import set_in, wrapped
 from .mix_summary import Mixture
 from .preview import Preview, Row
@@ -135,7 +135,7 @@ def _parts(mixture: Mixture, row: Row, preview: Preview) -> Cell:
     if not mixture.parts:
         return Cell((Line("nothing: there is no other caption", SMALL, GREY),))
     lines: list[Line] = []
-    prefix = with_prefix(row.class_name, "")
+    prefix = _prefix(row)
     for part in mixture.parts[:PARTS]:
         amounts = [_number(n, what) for n, what in ((part.rows, "row"), (part.elements, "element")) if n]
         lines.append(Line(" and ".join(amounts), SMALL, MARK, above=4 if lines else 0))
@@ -147,6 +147,14 @@ def _parts(mixture: Mixture, row: Row, preview: Preview) -> Cell:
         share = elements / (preview.tokens * preview.width)
         lines.append(Line(f"and {_number(len(rest), 'caption')} more: {_percent(share)}", SMALL, GREY, above=4))
     return Cell(tuple(lines))
+
+
+def _prefix(row: Row) -> str:
+    """That of the base caption, whatever the class is called in it."""
+    plain = with_prefix(row.class_name, "")
+    if row.caption.startswith(plain) or not PREFIXED.match(row.caption):
+        return plain
+    return row.caption.partition(". ")[0].removesuffix(".") + "."
 
 
 def _share(mixture: Mixture) -> tuple[Line, ...]:

@@ -75,7 +75,10 @@ def finished(folder: Path) -> Finished:
     if manifest is not None:
         raise OutputError(f"{folder} is not finished: give its generate command again, then push")
     if (folder / "checkpoints" / "run.json").exists():
-        raise OutputError(f"{folder} is not finished: give its finetune command again, then push")
+        raise OutputError(
+            f"{folder} is not finished: give its finetune command again, then push; or push one of its steps, "
+            f"{folder / 'checkpoints' / 'step-…'}"
+        )
     inner = [name for name in ("checkpoint", "synthetic") if finished_inside(folder / name)]
     hint = f"; push {' or '.join(str(folder / name) for name in inner)}" if inner else ""
     raise OutputError(f"{folder} has neither {METADATA} nor {MANIFEST}: it was not made by mvc-hf{hint}")
@@ -110,6 +113,17 @@ def reported(found: Finished) -> dict[str, Path | bytes]:
     manifest = read_manifest(found.folder) if found.kind == DATASET else None
     quality = quality_of(found.folder, manifest) if manifest else None
     return quality.files() if quality else {}
+
+
+def told(found: Finished) -> dict[str, bytes]:
+    """What tells how a checkpoint was made: its recipe, without local paths, and its losses."""
+    from ..storage.layout import RECIPE, TRAINING_LOG
+    from .record import recipe_file, training_log
+
+    if found.kind != MODEL:
+        return {}
+    made = {RECIPE: recipe_file(found.folder), TRAINING_LOG: training_log(found.folder)}
+    return {name: data for name, data in made.items() if data is not None}
 
 
 def own_file(folder: Path, name: str) -> Path:

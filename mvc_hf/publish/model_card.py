@@ -33,6 +33,7 @@ def model_card(folder: Path, repo_id: str | None = None) -> str:
     """
     from ..artifacts.checkpoint import CheckpointMetadata, load_captions
     from ..captions.table import with_prefix
+    from ..config.class_words import words_of
 
     folder, here = Path(folder), snippet_address(Path(folder), repo_id)
     metadata = CheckpointMetadata.load(folder)
@@ -55,7 +56,7 @@ def model_card(folder: Path, repo_id: str | None = None) -> str:
         classes=class_table(metadata.class_names, captions, "captions", "`mvc.json`"),
         here=here,
         resolution=int(metadata.resolution),
-        prompt=python_literal(with_prefix(metadata.class_names[0], "")),
+        prompt=python_literal(with_prefix(words_of(metadata.class_names)[0], "")),
         dataset=source.address or "path/to/your/images",
         timm_data=timm_data(source),
         num_classes=len(metadata.class_names),

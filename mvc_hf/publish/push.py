@@ -5,16 +5,18 @@ Nothing here sees a token: the Hub's clients find it (`hf auth login`, HF_TOKEN)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..artifacts.steps import checkpoint_folder, is_step
 from ..errors import OutputError
 from ..hub.access import check_push
 from ..hub.ids import DATASET, word
 from ..hub.upload.file import File
 from ..hub.upload.refs import branch_of, checked_name
 from ..hub.upload.uploader import Published, Upload, open_upload
-from .contents import README, Finished, finished, own_file, pictures, reported
+from .contents import README, Finished, finished, own_file, pictures, reported, told
 
 if TYPE_CHECKING:
     from ..artifacts.shards import ShardedDatasetWriter
@@ -32,8 +34,9 @@ def push(
     private: bool = False,
     revision: str | None = None,
     tag: str | None = None,
+    prepare: Callable[[Path], object] | None = None,
 ) -> Published:
-    """Publish an earlier run: a folder made by `finetune` or by `generate`.
+    """Publish an earlier run: a folder made by `finetune` or by `generate`, or a training checkpoint of the former.
 
     What is published is the contract of a checkpoint or a data set (see `contents`); training state, spools,
     `manifest.json` and whatever else lies in the folder stay where they are.
@@ -44,21 +47,25 @@ def push(
         private: for a repository that has to be made; a public one that is there already is refused, not changed.
         revision: a branch, made if it is not there, or "refs/pr/N" for a pull request that is.
         tag: for the commit that holds it all.
+        prepare: called with the folder when it is whole and the Hub takes it, before its pictures are looked for.
 
     Raises:
         OutputError: the folder is not finished, holds something that is not ours to publish, or the Hub does not take
             it. Nothing has been sent then.
     """
-    folder, revision = Path(folder), branch_of(revision)
+    asked, revision = Path(folder), branch_of(revision)
+    place = (checkpoint_folder(asked) if is_step(asked) else None) or asked
     if tag is not None:
         checked_name("--tag", tag, "a tag")
-    found = finished(folder)
+    found = finished(place)
     if kind not in (None, found.kind):
-        raise OutputError(f"{folder} is a {word(found.kind)}, not a {word(kind)}")
-    keeps = " ".join(["`mvc-hf push", str(folder), *filter(None, [repo_id])]) + "` goes on"
-    repo_id = check_push(repo_id, found.kind, folder=folder, private=private, keeps=keeps)
+        raise OutputError(f"{place} is a {word(found.kind)}, not a {word(kind)}")
+    keeps = " ".join(["`mvc-hf push", str(asked), *filter(None, [repo_id])]) + "` goes on"
+    repo_id = check_push(repo_id, found.kind, folder=place, private=private, keeps=keeps)
+    if prepare:
+        prepare(place)
     files = _files(found, repo_id)
-    with open_upload(repo_id, found.kind, private=private, revision=revision, tag=tag, folder=folder) as upload:
+    with open_upload(repo_id, found.kind, private=private, revision=revision, tag=tag, folder=place) as upload:
         return _push(found, files, upload, tag)
 
 
@@ -102,7 +109,7 @@ def _files(found: Finished, repo_id: str) -> list[File]:
     files = [File(path, content, found.sha256.get(path)) for path, content in found.files.items()]
     for file in files:
         file.check()  # before a picture is drawn from one of them
-    shown: dict[str, Path | bytes] = {**pictures(found), **reported(found), README: found.card(repo_id)}
+    shown: dict[str, Path | bytes] = {**pictures(found), **reported(found), **told(found), README: found.card(repo_id)}
     return files + [File(path, content) for path, content in shown.items()]
 
 

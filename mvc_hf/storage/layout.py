@@ -8,3 +8,5 @@ CHECKPOINT, SYNTHETIC = "checkpoint", "synthetic"  # in the output folder of a r
 COMPARE, SWEEP = "compare", "sweep"  # there, too: what was compared, and the cells of a sweep
 REPORT = "report"  # folder beside the shards of a synthetic data set
 SCORES, FIGURES, PAGE, SHEET = "scores.parquet", "report.json", "report.html", "sheet.png"  # in it
+RECIPE, TRAINING_LOG = "mvc.yaml", "training_log.csv"  # of a checkpoint, too
+PLACES = "checkpoints/places.json"  # there, and never published: where the real images lay

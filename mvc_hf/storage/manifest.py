@@ -12,7 +12,7 @@ from .notes import Kinds, read_json
 
 KINDS: Kinds = {
     "format": int, "fingerprint": str, "made_from": dict, "provenance": dict | None, "rows": int, "shard_size": int,
-    "class_names": list, "images_of_class": list | None, "complete": bool,
+    "class_names": list, "images_of_class": list | None, "parts": list | None, "complete": bool,
 }  # fmt: skip
 
 

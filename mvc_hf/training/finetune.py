@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from ..artifacts.checkpoint import CheckpointMetadata, versions
+from ..artifacts.steps import DRAFT, UNET_CONFIG, drafted, frozen_files
+from ..captions.formats.endings import is_captions_file
 from ..captions.loading import caption_source
 from ..captions.sources import MODEL, CaptionSource, captioned
 from ..captions.table import CaptionTable
@@ -23,26 +25,30 @@ from ..data.loading import open_for
 from ..diffusion.banks.latents import IMAGE_BATCH, LatentBank
 from ..diffusion.banks.text import TextBank
 from ..diffusion.model import StableDiffusion, load_base, precision
-from ..diffusion.saving import save_pipeline
+from ..diffusion.saving import save_frozen_parts, save_pipeline
 from ..diffusion.unet import check_trainable
 from ..errors import RecipeError
 from ..hub.metadata import licence_of
 from ..storage.integrity import digests_of, files_of_checkpoint
-from ..storage.layout import CAPTIONS
+from ..storage.layout import CAPTIONS, PLACES
 from ..storage.locks import locked_folder
+from ..storage.notes import write_json
 from ..utils.distributed import agreed, on_cpu
 from ..utils.memory import check_room, enough_memory
 from ..utils.progress import is_main_process, say
-from ..utils.text import some
+from ..utils.text import counted, some
 from .dataset import TrainingSet
 from .holdout import HOLDOUT_FROM
 from .lr_schedule import TrainingSchedule
-from .output.folder import check_folder, claim, is_finished
+from .output.folder import begun, check_folder, claim, compare, fingerprints, is_finished
+from .output.leaving import leave
 from .trainer import Trainer
 
 
 def finetune(recipe: Recipe, out: str | Path) -> CheckpointMetadata:
     """Fine-tune a base on a labelled image set; resumes what an earlier, killed call of the same recipe left.
+
+    A run in the folder that has ended or was stopped goes on where this recipe asks for more updates.
 
     Args:
         recipe: with `dataset` and `base`.
@@ -63,6 +69,14 @@ def finetune(recipe: Recipe, out: str | Path) -> CheckpointMetadata:
         return _finetuned(recipe, out)
 
 
+def said_of(metadata: CheckpointMetadata) -> str:
+    """What was done, in a line: "fine-tuned 20 steps on 36 images of 2 classes, 4 of 40 kept aside"."""
+    done, classes = metadata.training, len(metadata.class_names)
+    apart = f", {done['held_out']} of {done['images'] + done['held_out']:,} kept aside" if done["held_out"] else ""
+    steps, images = counted(done["steps"], "step"), counted(done["images"], "image")
+    return f"fine-tuned {steps} on {images} of {counted(classes, 'class')}{apart}"
+
+
 @dataclass(frozen=True)
 class _Inputs:
     """What a run is made from, opened and encoded."""
@@ -72,6 +86,8 @@ class _Inputs:
     resolution: int
     table: CaptionTable
     training_set: TrainingSet
+    known: dict[str, Any]  # of what decides what comes out, by name
+    words: dict[str, str]  # what some of it is, as a person says it
 
 
 def _finetuned(recipe: Recipe, out: Path) -> CheckpointMetadata:
@@ -81,39 +97,97 @@ def _finetuned(recipe: Recipe, out: Path) -> CheckpointMetadata:
 
 
 def _finetune(recipe: Recipe, out: Path, accelerator: Any) -> CheckpointMetadata:
-    inputs = _prepared(recipe, accelerator)
+    inputs = _prepared(recipe, out, accelerator)
     schedule = TrainingSchedule.of(recipe, len(inputs.training_set), accelerator.num_processes)
+    if recipe.lr_warmup_steps is None:  # a run that is gone on with has had its warm-up
+        schedule = replace(schedule, warmup=begun(out).get("warmup", schedule.warmup))
     made_from = _made_from(recipe, schedule, inputs)
     if is_main_process():
-        claim(out, made_from)
-    accelerator.wait_for_everyone()
-    if agreed(is_main_process() and is_finished(out)):
+        made_from = claim(out, made_from, inputs.words)
+        if Path(recipe.dataset).expanduser().exists():
+            write_json(out / PLACES, {"dataset": str(Path(recipe.dataset).expanduser().absolute())})
+    made_from = agreed(made_from)
+    run, result = fingerprints(made_from)
+    if agreed(is_main_process() and is_finished(out, result)):
         say(f"{out} is finished already; nothing to do")
+        if recipe.checkpoints_total_limit == 0 and is_main_process():
+            leave(out, 0)
         return CheckpointMetadata.load(out)
 
-    trainer = Trainer(recipe, schedule, inputs.training_set, inputs.base, accelerator, out, fingerprint(made_from))
+    trainer = Trainer(recipe, schedule, inputs.training_set, inputs.base, accelerator, out, run)
+    if is_main_process():
+        _say_of_the_length(made_from, schedule, trainer.step)
+        _draft(out, _metadata(recipe, schedule, inputs, made_from, {}), inputs, trainer.state.unet)
+    _say_how_many(schedule, inputs.training_set)
     trainer.train()
+    unet = trainer.published_unet()
     metadata = _metadata(recipe, schedule, inputs, made_from, trainer.summary())
     if is_main_process():
-        save_pipeline(inputs.base, trainer.published_unet(), out)
+        save_pipeline(inputs.base, unet, out)
         inputs.table.save(out / CAPTIONS)
         metadata = replace(metadata, sha256=digests_of(out, [*files_of_checkpoint(out), CAPTIONS]))
         metadata.save(out)
+        leave(out, recipe.checkpoints_total_limit)
     accelerator.wait_for_everyone()
     return metadata
 
 
-def _prepared(recipe: Recipe, accelerator: Any) -> _Inputs:
+def _draft(out: Path, metadata: CheckpointMetadata, inputs: _Inputs, unet: Any) -> None:
+    """What makes a checkpoint of every step that is saved; parts that are there are not written again."""
+    there = drafted(out)
+    if there is None:
+        save_frozen_parts(inputs.base, unet, out, out / UNET_CONFIG)
+        inputs.table.save(out / CAPTIONS)
+    if there is None or there.fingerprint != metadata.fingerprint:
+        sha256 = digests_of(out, frozen_files(out)) if there is None else there.sha256
+        replace(metadata, sha256=sha256).save(out / "checkpoints", DRAFT)
+
+
+def _say_how_many(schedule: TrainingSchedule, training_set: TrainingSet) -> None:
+    apart = len(training_set.held_out)
+    if apart:
+        kept = f"; {apart} of {apart + len(training_set)} are kept aside (--holdout-fraction)"
+        say(f"{counted(schedule.steps, 'step')} on {counted(len(training_set), 'image')}{kept}")
+
+
+def _say_of_the_length(made_from: dict[str, Any], schedule: TrainingSchedule, step: int) -> None:
+    """What another length does to the rates of a run that is gone on with."""
+    before = made_from.get("before")
+    if not before or before[-1]["max_train_steps"] == schedule.steps or step >= schedule.steps:
+        return
+    was = replace(schedule, steps=before[-1]["max_train_steps"])
+    say(f"going on to {counted(schedule.steps, 'step')}; the run was to have {was.steps:,}")
+    if schedule.kind in ("cosine", "linear") and step:
+        way = "by a cosine" if schedule.kind == "cosine" else "by a line"
+        last, now = was.learning_rate(step - 1), schedule.learning_rate(step)
+        say(
+            f"note: the rate goes from {last:.3g} to {now:.3g}, and {way} down to 0 at step {schedule.steps:,}; "
+            "a run of that length from the start has other rates before"
+        )
+
+
+def _prepared(recipe: Recipe, out: Path, accelerator: Any) -> _Inputs:
     """Open data and base, caption and encode: what can be refused is refused before anything is spent on it."""
+    known = _settings(recipe)
+    compare(out, known)
     source = open_for(recipe)
+    words = {"dataset": f"{counted(len(source.rows), 'image')} of {source.name}"}
+    known["dataset"] = source.fingerprint
+    compare(out, known, words)
     groups = Groups.of(source, recipe.group_column) if recipe.group_column else None
     captioner = captioner_of(recipe)
     base = load_base(recipe.base, recipe.variant)
+    words["base"] = base.name
+    known["base"] = base.fingerprint()
+    compare(out, known, words)
     resolution = base.check_resolution(recipe.resolution or base.resolution)
     check_trainable(base.scheduler)
     check_training_fits(recipe, base, resolution, len(source.rows), accelerator.device)
     table = captions_of(recipe, captioner, source)
-    say_cuts(table, source.class_names, base)
+    words["captions"] = f"{counted(len(table), 'caption')} by {_captions_name(recipe)}"
+    known["captions"] = _caption_print(table)
+    compare(out, known, words)
+    say_cuts(table, source.class_words, base)
 
     base.to(accelerator.device)
     with accelerator.main_process_first():  # one process encodes, the others find it done
@@ -131,7 +205,7 @@ def _prepared(recipe: Recipe, accelerator: Any) -> _Inputs:
         few = max(map(len, images.members)) < HOLDOUT_FROM
         why = f"no class has {HOLDOUT_FROM} images" if few else "no group is small enough"
         say(f"{why}: none is kept aside, so nothing will tell when training copies")
-    return _Inputs(source, base, resolution, table, training_set)
+    return _Inputs(source, base, resolution, table, training_set, known, words)
 
 
 def check_training_fits(
@@ -166,21 +240,33 @@ def accelerator_of(recipe: Recipe) -> Any:
     )
 
 
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """The settings that decide what comes out, but for the length, and for what is known by its content."""
+    settings = recipe.identity(FINETUNE)
+    for name in ("max_train_steps", "num_train_epochs", "early_stopping", "validation_steps", "resolution", "dataset",
+                 "base", "captions"):  # fmt: skip
+        settings.pop(name, None)
+    return settings
+
+
 def _made_from(recipe: Recipe, schedule: TrainingSchedule, inputs: _Inputs) -> dict[str, Any]:
     """Everything that decides what comes out: data and models by their content, not by where they lie."""
-    source, table = inputs.source, inputs.table
+    window = inputs.source.window
     return {
-        **recipe.identity(FINETUNE),
-        "dataset": source.fingerprint,
-        **({"window": str(source.window)} if source.window else {}),
-        "captions": fingerprint({"captions": table.captions, "labels": table.labels.tolist()}),
-        "base": inputs.base.fingerprint(),
+        **inputs.known,
+        **({"window": str(window)} if window else {}),
         "resolution": inputs.resolution,
-        "max_train_steps": schedule.steps,
-        "lr_warmup_steps": schedule.warmup,
-        "validation_steps": schedule.validation_steps,
         "images of an update": schedule.samples,
-    }
+        "max_train_steps": schedule.steps,
+        "warmup": schedule.warmup,
+        # Looks decide something only where they may end the run.
+        **({"early_stopping": recipe.early_stopping, "looks": schedule.validation_steps} if recipe.early_stopping
+           else {}),
+    }  # fmt: skip
+
+
+def _caption_print(table: CaptionTable) -> str:
+    return fingerprint({"captions": table.captions, "labels": table.labels.tolist()})
 
 
 def _metadata(
@@ -190,7 +276,7 @@ def _metadata(
     base, images = inputs.base, inputs.training_set.images
     named = {"name": base.name, "revision": base.revision, "fingerprint": made_from["base"]}
     return CheckpointMetadata(
-        fingerprint=fingerprint(made_from),
+        fingerprint=fingerprints(made_from)[1],
         recipe=_publishable(recipe, schedule, inputs),
         class_names=images.class_names,
         source=_described(inputs.source),
@@ -216,11 +302,16 @@ def _publishable(recipe: Recipe, schedule: TrainingSchedule, inputs: _Inputs) ->
     settings, source = recipe.to_dict(FINETUNE), inputs.source
     made_by = (inputs.table.origin or {}) if recipe.captions == MODEL else {}
     model = "@".join(filter(None, (made_by.get("model"), made_by.get("revision")))) or None
-    captions = Path(recipe.captions).name if recipe.captions.endswith(".parquet") else recipe.captions
     return settings | {
-        "dataset": source.name, "base": inputs.base.name, "captions": captions, "caption_model": model,
+        "dataset": source.name, "base": inputs.base.name, "captions": _captions_name(recipe), "caption_model": model,
         "max_train_steps": schedule.steps, "window": str(source.window) if source.window else None,
+        "class_names": None,  # what they came to is in the captions
     }  # fmt: skip
+
+
+def _captions_name(recipe: Recipe) -> str:
+    """How captions are named, without a local path."""
+    return Path(recipe.captions).name if is_captions_file(recipe.captions) else recipe.captions
 
 
 def captioner_of(recipe: Recipe) -> CaptionSource:

@@ -18,7 +18,7 @@ class TrainingSchedule:
         validation_steps: updates between two measurements of the held-out loss.
         samples: of an update, over all processes.
         peak: the highest rate.
-        kind: "constant" or "cosine".
+        kind: "constant" (or "constant_with_warmup", which is the same here), "cosine" or "linear".
     """
 
     steps: int
@@ -41,10 +41,14 @@ class TrainingSchedule:
         return cls(steps, warmup, validation_steps, samples, recipe.learning_rate, recipe.lr_scheduler)
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then constant or half a cosine down to zero, as diffusers' schedules of these names."""
+        """Linear warm-up, then constant, or half a cosine or a line down to zero, as diffusers' schedules of these
+        names.
+        """
         if step < self.warmup:
             return self.peak * (step + 1) / (self.warmup + 1)
-        if self.kind == "constant":
+        if self.kind.startswith("constant"):
             return self.peak
         progress = (step - self.warmup) / max(1, self.steps - self.warmup)
+        if self.kind == "linear":
+            return self.peak * (1 - progress)
         return self.peak * 0.5 * (1 + math.cos(math.pi * progress))

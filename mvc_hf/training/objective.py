@@ -66,21 +66,38 @@ def training_target(
     return signal * noise - sigma * latents
 
 
-def denoising_loss(
-    unet: Callable[..., Any], alphas_cumprod: torch.Tensor, prediction_type: str, batch: Batch
+def snr_weights(
+    prediction_type: str, alphas_cumprod: torch.Tensor, timesteps: torch.Tensor, gamma: float
 ) -> torch.Tensor:
+    """Min-SNR-γ weights of samples, (B,): min(SNR, γ) / SNR for ε, and / (SNR + 1) for v (Hang et al., 2023, Eq. 5).
+
+    SNR = ᾱ_t / (1 − ᾱ_t). As `--snr_gamma` of diffusers' training scripts.
+    """
+    alphas = alphas_cumprod[timesteps]
+    snr = alphas / (1 - alphas)
+    return snr.clamp(max=gamma) / (snr + 1 if prediction_type == "v_prediction" else snr)
+
+
+def denoising_loss(
+    unet: Callable[..., Any], alphas_cumprod: torch.Tensor, prediction_type: str, batch: Batch,
+    snr_gamma: float | None = None,
+) -> torch.Tensor:  # fmt: skip
     """Eq. 4: the mean squared error of what the U-Net predicts from concat(z_t, e_I), t and e_T; a scalar.
 
     Args:
         unet: takes eight channels, and gives back its prediction as the first of a tuple.
         alphas_cumprod: ᾱ, (timesteps of the noise schedule,), on the device of the batch.
         prediction_type: "epsilon" or "v_prediction".
+        snr_gamma: γ of `snr_weights`; None for equal weights, as in the paper.
     """
     z_t = noisy_latents(alphas_cumprod, batch.latents, batch.noise, batch.timesteps)
     unet_input = torch.cat([z_t, batch.image_latents], dim=1)
     predicted = unet(unet_input, batch.timesteps, encoder_hidden_states=batch.prompt_embeds, return_dict=False)[0]
     target = training_target(prediction_type, alphas_cumprod, batch.latents, batch.noise, batch.timesteps)
-    return F.mse_loss(predicted.float(), target.float())
+    if snr_gamma is None:
+        return F.mse_loss(predicted.float(), target.float())
+    errors = F.mse_loss(predicted.float(), target.float(), reduction="none").mean(dim=(1, 2, 3))
+    return (errors * snr_weights(prediction_type, alphas_cumprod, batch.timesteps, snr_gamma)).mean()
 
 
 def drop_conditions(batch: Batch, null_embeds: torch.Tensor, chance: torch.Tensor, prob: float) -> Batch:

@@ -21,10 +21,12 @@ from ..utils.progress import bar, is_main_process, say
 from .dataset import TrainingSet, prefetched, sample_numbers
 from .divergence import LossCheck, diverged
 from .holdout import HoldoutMonitor, probe_loss
+from .images import FixedImages
 from .lr_schedule import TrainingSchedule
 from .objective import Batch, denoising_loss
+from .output.best import BestWeights
 from .output.log import TrainingLog
-from .output.state import TrainingState
+from .output.state import TrainingState, notes_of, saved_states
 
 
 class Trainer:
@@ -39,6 +41,7 @@ class Trainer:
     Attributes:
         step: updates done.
         loss: of the last update, over all processes; None where fp16's gradient scaler has skipped it.
+        published_step: of the weights that are published, once they are asked for.
     """
 
     def __init__(
@@ -66,7 +69,9 @@ class Trainer:
         self.state = TrainingState(trained, self.ema, self.optimizer.optimizer, accelerator.scaler)
         self.checkpoints, self.made_from = out / "checkpoints", made_from
         self.log, self.loss_check = TrainingLog(out / "training_log.csv"), LossCheck(accelerator.scaler)
-        self.monitor = HoldoutMonitor()
+        self.monitor, self.best = HoldoutMonitor(), BestWeights(self.checkpoints)
+        self.images = FixedImages(recipe, base, training_set, self.checkpoints) if recipe.validation_images else None
+        self.published_step: int | None = None
         self.loss: float | None = None
         self.step = self._resumed()
 
@@ -79,9 +84,8 @@ class Trainer:
         """
         with (
             Interruption("a checkpoint is written after this step") as interruption,
-            bar(self.schedule.steps, "fine-tuning", " steps") as shown,
+            bar(self.schedule.steps, "fine-tuning", " steps", done=self.step) as shown,
         ):
-            shown.update(self.step)
             batches = self._batches()
             while self.step < self.schedule.steps and not self._copies():
                 loss, stop = self._agreed(self._update(batches), interruption.requested)
@@ -94,7 +98,9 @@ class Trainer:
                 if self.step % self.recipe.checkpointing_steps == 0 or last or stop:
                     self._save()
                 if stop and not last:
-                    raise Stopped(f"stopped at step {self.step}; the same command goes on from there")
+                    raise Stopped(
+                        f"stopped at step {self.step}; the same command goes on from there", signal=interruption.signal
+                    )
         self.check_sound()
 
     def updates(self) -> Iterator[torch.Tensor]:
@@ -121,14 +127,25 @@ class Trainer:
             raise self._diverged("what the weights predict is not finite")
 
     def published_unet(self) -> Any:
-        """The U-Net as it is published: the moving average of its weights, where there is one."""
-        unet = self.accelerator.unwrap_model(self.unet)
+        """The U-Net as it is published: the moving average of its weights, where there is one.
+
+        With `early_stopping` it is that of the step with the best held-out loss.
+        """
+        unet, best = self.accelerator.unwrap_model(self.unet), self.monitor.best_step
         if self.ema is not None:
             self.ema.copy_to(unet.parameters())
+        self.published_step = self.step
+        if self.recipe.early_stopping and 0 < best < self.step and self.best.put_back(best, unet):
+            self.published_step = best
+            say(f"published are the weights of step {best}, with the best kept-aside loss ({self.monitor.best:.4f})")
         return unet.eval()
 
     def summary(self) -> dict[str, Any]:
-        return {"steps": self.step, "images": len(self.set), "held_out": len(self.set.held_out), **self.monitor.last}
+        """Of the weights that are published."""
+        figures: dict[str, Any] = {"steps": self.step}
+        if self.published_step not in (None, self.step):
+            figures |= {"published_step": self.published_step, "published_held_out_loss": self.monitor.best}
+        return figures | {"images": len(self.set), "held_out": len(self.set.held_out), **self.monitor.last}
 
     def _batches(self) -> Iterator[Batch]:
         """Made ahead while a GPU works; on a CPU the threads that make them would be taken from the model."""
@@ -148,7 +165,7 @@ class Trainer:
             with self.accelerator.accumulate(self.unet):
                 batch = next(batches)
                 with self.compiled.common():
-                    loss = self._loss(batch)
+                    loss = self._loss(batch, self.recipe.snr_gamma)
                     self.accelerator.backward(loss)
                 total += loss.detach() / self.recipe.gradient_accumulation_steps
                 if self.accelerator.sync_gradients:
@@ -161,10 +178,10 @@ class Trainer:
             self.ema.step(self.parameters)
         return total
 
-    def _loss(self, batch: Batch) -> torch.Tensor:
+    def _loss(self, batch: Batch, snr_gamma: float | None = None) -> torch.Tensor:
         with self.accelerator.autocast():
             batch = batch.to(self.accelerator.device)
-            return denoising_loss(self.unet, self.alphas_cumprod, self.prediction_type, batch)
+            return denoising_loss(self.unet, self.alphas_cumprod, self.prediction_type, batch, snr_gamma)
 
     def _agreed(self, loss: torch.Tensor, stop: bool) -> tuple[float, bool]:
         """The loss over all processes, and whether any of them was asked to stop: they must stop at the same step."""
@@ -186,15 +203,20 @@ class Trainer:
         if due and len(self.set.held_out):
             self._validate()
             row |= self.monitor.last
+        if due and self.images is not None and is_main_process():
+            with self.state.averaged(), self.compiled.seldom():
+                self.images.draw(self.step, self.state.unet)
         if is_main_process():
             self.log.write(row)
 
     def _validate(self) -> None:
         with self.state.averaged():
             held_out, seen = self._probe(self.set.held_out), self._probe(self.set.seen)
-        if not (math.isfinite(held_out) and math.isfinite(seen)):
-            raise self._diverged("the loss on kept-aside images is not finite")
-        self.monitor.note(self.step, held_out, seen)
+            if not (math.isfinite(held_out) and math.isfinite(seen)):
+                raise self._diverged("the loss on kept-aside images is not finite")
+            self.monitor.note(self.step, held_out, seen)
+            if self.recipe.early_stopping and self.monitor.best_step == self.step and is_main_process():
+                self.best.keep(self.step, self.state.unet)
 
     def _probe(self, rows: np.ndarray) -> float:
         with self.compiled.seldom():
@@ -212,7 +234,10 @@ class Trainer:
         self.check_sound()
         # "looks" is what the first checkpoints called it: they can still be gone on from.
         notes = {"looks": vars(self.monitor), "loss": self.loss, "made_from": self.made_from}
-        self.state.save(self.checkpoints, self.step, notes, keep=self.recipe.checkpoints_total_limit)
+        self.state.save(self.checkpoints, self.step, notes, keep=max(1, self.recipe.checkpoints_total_limit))
+        if is_main_process():
+            kept = [notes_of(state).get("looks", {}) for state in saved_states(self.checkpoints)]
+            self.best.forget_all_but(looks.get("best_step", 0) for looks in kept)
         self.accelerator.wait_for_everyone()
 
     def _resumed(self) -> int:

@@ -16,11 +16,14 @@ Handler = Callable[[int, FrameType | None], Any] | int | None  # as Python keeps
 class Interruption:
     """While it is entered, the first SIGINT or SIGTERM only sets `requested`; a second SIGINT breaks off at once.
 
+    `signal` is the number of the one that came last.
+
     Outside the main thread, where Python allows no signal handlers, it never requests anything.
     """
 
     def __init__(self, what: str) -> None:
         self.what, self.requested = what, False
+        self.signal: int | None = None
         self._previous: dict[int, Handler] = {}
 
     def __enter__(self) -> Interruption:
@@ -36,5 +39,5 @@ class Interruption:
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.requested = True
+        self.requested, self.signal = True, number
         say(f"stopping: {self.what} (Ctrl-C again breaks off at once)")

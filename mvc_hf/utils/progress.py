@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from tqdm import tqdm
 
@@ -26,11 +27,41 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0" and not _silent
 
 
-def bar(total: int, what: str, unit: str = "") -> tqdm:
-    """A progress bar; in a log file, a line every ten seconds instead of ten a second."""
-    interval = 0.1 if sys.stderr.isatty() else 10.0
-    silent = {} if is_main_process() else {"disable": True}  # otherwise TQDM_DISABLE decides
-    return tqdm(total=total, desc=one_line(what), unit=unit, mininterval=interval, dynamic_ncols=True, **silent)
+class _Lines:
+    """Standard error where it is no terminal: what a bar draws over itself becomes a line each time."""
+
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            sys.stderr.write(f"{line}\n")
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def bar(total: int, what: str, unit: str = "", *, done: int = 0, shared: bool = False) -> tqdm:
+    """A progress bar; in a log file, a line every ten seconds instead of ten a second.
+
+    Args:
+        done: of the total, before now: the rate and the time that is left do not count it.
+        shared: the total is the share of one of several processes; the bar says so.
+    """
+    terminal = sys.stderr.isatty()
+    how: dict[str, Any] = {} if is_main_process() else {"disable": True}  # otherwise TQDM_DISABLE decides
+    if not terminal:
+        how["file"] = _Lines()
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    share = f", share of 1 of {processes} processes" if shared and processes > 1 else ""
+    return tqdm(
+        total=total, initial=done, desc=one_line(what) + share, unit=unit, mininterval=0.1 if terminal else 10.0,
+        dynamic_ncols=terminal, **how,
+    )  # fmt: skip
+
+
+def done_before(shown: tqdm, count: int) -> None:
+    """Count what a bar finds done on its way: it is no part of the rate."""
+    if not shown.disable:  # else it has no place for it
+        shown.initial += count
+        shown.update(count)
 
 
 def say(line: str) -> None:

@@ -76,6 +76,20 @@ def shortened(text: str, longest: int = LONGEST) -> str:
     return text if len(text) <= longest else f"{text[: longest // 2]}…{text[-longest // 2 :]}"
 
 
+def counted(number: int, what: str) -> str:
+    """A number with its word: "1 image", "1,200 images", "2 classes"."""
+    plural = what if number == 1 else f"{what}es" if what.endswith("s") else f"{what}s"
+    return f"{number:,} {plural}"
+
+
+def as_bytes(size: int) -> str:
+    """A number of bytes as a person says it: "940 MB", "12.3 GB"."""
+    for unit, width in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= width:
+            return f"{size / width:.3g} {unit}"
+    return f"{size} bytes"
+
+
 def some(names: Iterable[str], limit: int = 5) -> str:
     """The first few names, quoted, and how many more there are."""
     names = list(names)

@@ -8,14 +8,19 @@ from __future__ import annotations
 import contextlib
 import gc
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..captions.formats.endings import is_captions_file
 from ..config.recipe import Recipe
 from ..config.run_recipe import RunRecipe
 from ..data.apart import keep_apart
+from ..errors import OutputError
 from ..storage.layout import CAPTIONS, CHECKPOINT, SYNTHETIC
 from ..storage.locks import locked_folder
+from ..storage.manifest import read_manifest
+from ..utils.text import counted
 
 
 def run(recipe: RunRecipe | str | Path) -> list[str]:
@@ -45,17 +50,40 @@ def check(run: RunRecipe) -> None:
 
 
 def _run(run: RunRecipe) -> list[str]:
+    from ..publish.record import write_recipe
+    from ..utils.progress import is_main_process
+
     hub_model, hub_dataset = _push_targets(run)
     lines, published = [], None
     if not run.model:
+        _check_images(run)
         lines += [_caption(run), _finetune(run)]
         _free_memory()
+        if is_main_process():
+            write_recipe(run.folder / CHECKPOINT, run.recipe)
         if hub_model:
             from ..publish.push import push
+            from .samples import draw_samples
 
-            published = push(run.folder / CHECKPOINT, hub_model, "model", private=run.private)
+            prepare = partial(draw_samples, dataset=run.recipe.dataset)
+            published = push(run.folder / CHECKPOINT, hub_model, "model", private=run.private, prepare=prepare)
             lines.append(str(published))
     return lines + _generate(run, hub_dataset, published)
+
+
+def _check_images(run: RunRecipe) -> None:
+    """Refuse a longer fine-tuning where images of the shorter one lie already, before it is begun."""
+    folder, wanted = run.folder / SYNTHETIC, run.recipe.max_train_steps
+    try:
+        made_by = (read_manifest(folder) or {}).get("provenance") or {}
+    except OutputError:  # generating says so, or mends it
+        return
+    steps = (made_by.get("finetune") or {}).get("max_train_steps")
+    if wanted and isinstance(steps, int) and steps != wanted:
+        raise OutputError(
+            f"{folder} was made by a model of {counted(steps, 'step')}, and this run is to have {wanted:,}: a data "
+            "set has images of one model; move it away, and the same command goes on"
+        )
 
 
 def _push_targets(run: RunRecipe) -> tuple[str | None, str | None]:
@@ -92,12 +120,11 @@ def _caption(run: RunRecipe) -> str:
 
 
 def _finetune(run: RunRecipe) -> str:
-    from ..training.finetune import finetune
+    from ..training.finetune import finetune, said_of
 
     recipe = run.recipe if _is_file(run.recipe) else from_file(run.recipe, run.folder / CAPTIONS)
     metadata = finetune(recipe, run.folder / CHECKPOINT)
-    steps, images, classes = metadata.training["steps"], metadata.training["images"], len(metadata.class_names)
-    return f"{run.folder / CHECKPOINT}: fine-tuned {steps} steps on {images} images of {classes} classes"
+    return f"{run.folder / CHECKPOINT}: {said_of(metadata)}"
 
 
 def _generate(run: RunRecipe, repository: str | None, published: Any) -> list[str]:
@@ -109,7 +136,7 @@ def _generate(run: RunRecipe, repository: str | None, published: Any) -> list[st
         uploader = stack.enter_context(ShardUploader(repository, out, private=run.private)) if repository else None
         watch = uploader.look if uploader else None
         made = generate(run.recipe, run.model or run.folder / CHECKPOINT, out, watch=watch, published=published)
-        line = f"{out}: {made.rows} images of {len(made.class_names)} classes in {made.count} shards"
+        line = f"{out}: {made}"
         return [line, str(uploader.finish())] if uploader else [line]
 
 
@@ -132,7 +159,7 @@ def from_file(recipe: Recipe, captions: Path) -> Recipe:
 
 
 def _is_file(recipe: Recipe) -> bool:
-    return recipe.captions.endswith(".parquet") and recipe.captions.partition(":")[0] not in ("template", "column")
+    return is_captions_file(recipe.captions)
 
 
 def _free_memory() -> None:

@@ -11,11 +11,12 @@ import itertools
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,7 @@ def outcomes(jobs: Sequence[Job], *, devices: Sequence[str] | None = None, what:
         MvcError: as `timm_train.train`; the first error ends the others, and what was finished is kept.
     """
     missing = [job for job in jobs if not job.finished]
-    with bar(len(jobs), what, " runs") as progress:
-        progress.update(len(jobs) - len(missing))
+    with bar(len(jobs), what, " runs", done=len(jobs) - len(missing)) as progress:
         for _ in side_by_side(missing, devices):
             progress.update()
     return [job.outcome() for job in jobs]
@@ -144,7 +144,7 @@ def side_by_side(jobs: Sequence[Job], devices: Sequence[str] | None = None) -> I
         running: list[Future[float]] = [pool.submit(_train, job) for job in jobs]
         for done in as_completed(running):
             yield done.result()
-    except BaseException:  # of one run, or Ctrl-C: the other runs would go on for minutes before anybody heard of it
+    except BaseException:  # of one run, or a signal: the other runs would go on for minutes before anybody heard of it
         for process in set(active_children()) - others:
             process.terminate()
         raise
@@ -154,8 +154,9 @@ def side_by_side(jobs: Sequence[Job], devices: Sequence[str] | None = None) -> I
 
 def _prepare(free: Any) -> None:
     """In a new process: a device of its own, one thread, and silence: one bar tells of all the runs. The process that
-    waits for them hears of Ctrl-C, which reaches all."""
+    waits for them hears of Ctrl-C, which reaches all; where it is gone, this one ends, too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     device = free.get()
     if device.startswith("cuda"):  # before CUDA begins: the others' GPUs are none of its business
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
@@ -167,6 +168,13 @@ def _prepare(free: Any) -> None:
     torch.set_num_threads(1)
     be_silent()
     datasets.disable_progress_bars()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed tells nobody, and nobody waits for what its processes make."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _train(job: Job) -> float:

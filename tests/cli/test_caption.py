@@ -101,7 +101,7 @@ def test_duplicates_stay_in_a_file_unless_told_otherwise(caption, tmp_path):
     ("flags", "code", "says"),
     [
         (["-o", "none/captions.parquet"], 1, "none/captions.parquet lies in no folder that is there"),
-        (["-o", "."], 1, "is a folder: give the name of a Parquet file"),
+        (["-o", "."], 1, "is a folder: give the name of a file, such as captions.csv"),
         (["-o", "x.parquet", "--caption-model", "x"], 1, "--caption-model x means nothing to 'template'"),
         (["-o", "x.parquet", "--captioner", "blip2", "--caption-model", "./x"], 1, "no captioning model at './x'"),
         (["-o", "x.parquet", "--captioner", "blip2", "--captions-per-image", 0], 1, "must be at least 1"),

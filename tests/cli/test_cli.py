@@ -81,7 +81,7 @@ def test_caption_finetune_generate(capsys, photos, tiny_base, tmp_path):
         capsys, "generate", checkpoint, "-o", out, "--dataset", photos, "--images-per-class", 2,
         "--num-inference-steps", 2,
     )  # fmt: skip
-    assert code == 0 and "6 images of 3 classes in 1 shards" in said, err
+    assert code == 0 and "6 images of 3 classes in 1 shard\n" in said, err
     assert len(datasets.load_dataset(str(out), split="train")) == 6
 
 
@@ -148,7 +148,7 @@ def test_what_the_system_says_is_one_line(capsys, monkeypatch, tmp_path, error, 
 
     monkeypatch.setattr(mvc_hf.training.finetune, "finetune", fail)
     code, _, err = run(capsys, "finetune", "x", "-o", tmp_path / "y")
-    assert code == 1 and says in one_line(err)
+    assert code == (130 if isinstance(error, (KeyboardInterrupt, Stopped)) else 1) and says in one_line(err)
 
 
 def test_a_bug_of_ours_is_a_traceback(monkeypatch, tmp_path):
@@ -181,7 +181,7 @@ def test_killed_by_a_signal_and_given_again(photos, tiny_base, tmp_path):
 
     whole = start(tmp_path / "whole")
     assert whole.wait(180) == 0, whole.stderr.read()
-    for number, pattern, code in ((signal.SIGTERM, "step-*5", 1), (signal.SIGKILL, "step-*[1-5][05]", -9)):
+    for number, pattern, code in ((signal.SIGTERM, "step-*5", 143), (signal.SIGKILL, "step-*[1-5][05]", -9)):
         process = start(tmp_path / "killed")
         wait_for(pattern)
         process.send_signal(number)
@@ -211,3 +211,21 @@ def test_a_limit_on_the_size_of_files_is_a_full_disk(photos, tiny_base, tmp_path
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert "the disk is full" in one_line(done.stderr)
     assert not (tmp_path / "out" / "mvc.json").exists()
+
+
+def test_a_shell_completes_commands_and_flags():
+    """As the README says to switch it on."""
+    asked = {"_MVC_HF_COMPLETE": "bash_complete", "COMP_WORDS": "mvc-hf fine", "COMP_CWORD": "1"}
+    found = []
+    for words in (
+        {"_MVC_HF_COMPLETE": "bash_source"},
+        asked,
+        {**asked, "COMP_WORDS": "mvc-hf push --no-s", "COMP_CWORD": "2"},
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "mvc_hf.cli"], env={**os.environ, **words}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout)
+    assert "complete -o nosort -F" in found[0]
+    assert found[1:] == ["plain,finetune\n", "plain,--no-samples\n"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -61,6 +62,8 @@ def test_three_users(local_hub, photos, tiny_base, tmp_path, monkeypatch, capsys
     assert code == 0, err
     assert f"{local_hub.url}/lab/flowers: pushed commit {model.head().oid[:12]}" in out
     assert not [path for path in model.head().tree if path.startswith("checkpoints")]
+    assert {"mvc.yaml", "training_log.csv", "samples.png"} <= set(model.head().tree)
+    assert "](samples.png)" in model.head().tree["README.md"].data.decode()
     assert str(tmp_path).encode() not in b"".join(file.data for file in model.head().tree.values())
 
     connect(local_hub, tmp_path / "bob", monkeypatch, BOB)
@@ -85,9 +88,15 @@ def test_three_users(local_hub, photos, tiny_base, tmp_path, monkeypatch, capsys
     assert done.returncode == 0 and "all is well" in done.stdout, done.stdout + done.stderr
 
 
-def test_push(local_hub, checkpoint, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def own(checkpoint, tmp_path):
+    """A checkpoint in which push may draw its sheet of samples."""
+    return shutil.copytree(checkpoint, tmp_path / "own" / "checkpoint")
+
+
+def test_push(local_hub, own, tmp_path, monkeypatch, capsys):
     connect(local_hub, tmp_path, monkeypatch)
-    arguments = ["push", checkpoint, "ann/flowers", "--private", "--revision", "dev", "--tag", "v1"]
+    arguments = ["push", own, "ann/flowers", "--private", "--revision", "dev", "--tag", "v1"]
     code, out, err = run(capsys, *arguments)
     repo = local_hub.repos["models", "ann/flowers"]
     assert code == 0 and repo.private and repo.tags == {"v1": repo.branches["dev"]}, err
@@ -95,14 +104,14 @@ def test_push(local_hub, checkpoint, tmp_path, monkeypatch, capsys):
     assert out == f"{local_hub.url}/ann/flowers: pushed commit {repo.tags['v1'][:12]}\n"
     code, out, _ = run(capsys, *arguments)
     assert code == 0 and "nothing to do, it has all of it already" in out
-    code, out, _ = run(capsys, "push", checkpoint)
+    code, out, _ = run(capsys, "push", own)
     assert code == 0 and "/ann/checkpoint: pushed" in out
 
 
-def test_what_was_pushed_generates_what_the_folder_does(local_hub, checkpoint, photos, tmp_path, monkeypatch, capsys):
+def test_what_was_pushed_generates_what_the_folder_does(local_hub, own, photos, tmp_path, monkeypatch, capsys):
     connect(local_hub, tmp_path, monkeypatch)
-    assert run(capsys, "push", checkpoint, "ann/flowers", "--private", "--tag", "v1")[0] == 0
-    for model, out in ((checkpoint, "here"), ("ann/flowers@v1", "there")):
+    assert run(capsys, "push", own, "ann/flowers", "--private", "--tag", "v1")[0] == 0
+    for model, out in ((own, "here"), ("ann/flowers@v1", "there")):
         assert run(capsys, "generate", model, "-o", tmp_path / out, "--dataset", photos, *GENERATE)[0] == 0
     manifests = [json.loads((tmp_path / out / "manifest.json").read_text()) for out in ("here", "there")]
     assert manifests[0]["fingerprint"] == manifests[1]["fingerprint"]
@@ -129,7 +138,7 @@ def test_what_was_pushed_generates_what_the_folder_does(local_hub, checkpoint, p
         (["generate", "ann/data", "-o", "y", "--dataset", "x"], 1, "ann/data is a data set on the Hub, not a model"),
     ],
 )  # fmt: skip
-def test_bad_input(local_hub, checkpoint, tmp_path, monkeypatch, capsys, arguments, code, says):
+def test_bad_input(local_hub, own, tmp_path, monkeypatch, capsys, arguments, code, says):
     """Told before anything is spent or sent."""
     connect(local_hub, tmp_path / "home", monkeypatch)
     repo = local_hub.repo("ann/open", "models")
@@ -137,7 +146,7 @@ def test_bad_input(local_hub, checkpoint, tmp_path, monkeypatch, capsys, argumen
     local_hub.repo("ann/data", "datasets")
     local_hub.repo("bob/flowers", "models")
     monkeypatch.chdir(tmp_path)
-    found, _, err = run(capsys, *[str(checkpoint) if a == "CHECKPOINT" else a for a in arguments])
+    found, _, err = run(capsys, *[str(own) if a == "CHECKPOINT" else a for a in arguments])
     assert found == code, err
     assert says in " ".join(err.split()) and "Traceback" not in err
     assert code == 2 or err.strip().splitlines()[-1].startswith("Error: ")

@@ -187,7 +187,9 @@ WORDS = {
         "--split": ["none", "train[", "train[:x]", "train[:0]", ""], "--image-column": ["none"],
     },
     "finetune": {
-        "--captions": ["column:none", "column:", "none", "<photos>", "<synthetic>/manifest.json"],
+        "--class-names": ["<none>", "<file>", "<photos>"],
+        "--captions": ["column:none", "column:", "none", "<photos>", "<synthetic>/manifest.json", "none.txt",
+        "none.csv", "none.jsonl"],
         "--lr-scheduler": ["none"], "--pairing": ["none"], "--fit": ["none"], "--mixed-precision": ["none"],
         "--window": ["x", "1", "2,1", "nan,1", "1,1", "a,b", "auto,auto", f"0,{DIGITS}"],
         "--resolution": ["7", "17", "0"], "--label-column": ["none"], "--caption-prompt": ["\0"],
@@ -446,6 +448,8 @@ def hub() -> Iterator[Case]:
         yield case("hub", f"{FINE[command]} --private", hub=True)
         yield case("hub", f"{FINE[command]} --push-to-hub")  # offline
     yield case("hub", FINE["push"])
+    for flags in ("--samples", "--no-samples", "--dataset <photos>"):
+        yield case("usage", f"push <synthetic> ann/x {flags}")
     for name in ("link.json", "notes.txt", "Config.json"):
         yield case("hub", ["push", f"<hostile>/{name}", "ann/x"], hub=True)
     for name in ("manifest", "hashless", "flipped", "linked"):
@@ -486,7 +490,9 @@ def train() -> Iterator[Case]:
         "--batch-size 1000", "--nonsense", "--aug-filter x", "--aug-filter label_confidence>0.2", "--aug-weights 1",
         "--aug-filter label_confidence>", "--aug-weights __import__('os')", "--aug-scores <file>", "--aug-scores",
         "--aug-filter 1>0 --aug-scores <file> <file>", f"--aug-filter {'(' * 900}", "--aug-weights \u202e",
-        "--aug-policy none", "--aug-policy cifar10 --aa v0",
+        "--aug-policy none", "--aug-policy cifar10 --aa v0", "--aug-prob 0.5", "--aug-prob 0.8", "--aug-rsp-from any",
+        "--aug-schedule rsp --aug-phase2-epochs 1", "--aug-schedule combined --aug-phase2-lr-scale 0.5",
+        "--aug-schedule synthetic --aug-prob 0",
     ):  # fmt: skip
         yield case("train", f"{FINE['train']} {flags}".replace("''", ""))
     for name in ("train.txt", "other.py", "broken.py", "binary.py", "nested.py", "folder.py", "none.py"):
@@ -504,7 +510,8 @@ USAGE = [
     "finetune x -o",
     "generate x -o y --balance", "generate x -o y --total 5 --per-image 5",
     "generate x -o y --guidance-start 0.5 --guidance-stop 0.5", "preview x --guidance-start 1",
-    "finetune x -o y", "preview x --rows 0",
+    "finetune x -o y", "preview x --rows 0", "finetune x -o y --report-to wandb", "finetune x -o y --random_flip",
+    "finetune x -o y --resume-from-checkpoint latest", "generate x -o y --lr-scheduler linear",
     "compare", "sweep", "compare x y", "compare x --seeds many", "sweep x --coarse", "compare ./none", "sweep ./none",
     "generate x -o y --images-per-class 0", "finetune x -o y --use-ema maybe", "plan x y", "\u202e", "demo --output",
 ]  # fmt: skip

@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mvc_hf.config.class_words import words_of
+
 
 class Pets:
     """As much of a Source as captions need."""
@@ -14,6 +16,7 @@ class Pets:
     class_names = ("cat", "T-shirt/top")
     labels = np.array([1, 0, 0, 1])
     used = np.array([True, True])
+    class_words = property(lambda self: words_of(self.class_names))
 
     def __init__(self, **columns):
         self._columns = columns

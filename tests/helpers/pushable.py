@@ -29,7 +29,8 @@ PARTS = {
     "unet": ("UNet2DConditionModel", "config.json", "diffusion_pytorch_model.safetensors"),
 }
 NOT_PUBLISHED = [
-    "checkpoints/run.json", "checkpoints/step-00000001/unet.safetensors", "training_log.csv", ".mvc.json.tmp",
+    "checkpoints/run.json", "checkpoints/step-00000001/unet.safetensors", "checkpoints/places.json",
+    ".mvc.json.tmp",
     ".mvc-hf.lock", ".mvc-hf.holder.json", "unet/diffusion_pytorch_model.bin", "text_encoder/model.bin",
 ]  # fmt: skip
 

@@ -92,6 +92,42 @@ def test_a_fault_of_ours_keeps_its_traceback(error):
         exit_code(lambda: (_ for _ in ()).throw(error))
 
 
+@pytest.mark.parametrize(
+    ("act", "code"),
+    [
+        (lambda: signal.raise_signal(signal.SIGTERM), 143),
+        (lambda: signal.raise_signal(signal.SIGINT), 130),
+        (lambda: _raise(Stopped("stopped", signal=signal.SIGTERM)), 143),
+        (lambda: _raise(Stopped("stopped", signal=signal.SIGINT)), 130),
+        (lambda: _raise(DataError("no")), 1),
+    ],
+)
+def test_signals_have_exit_codes_of_their_own(act, code, capsys):
+    tidied, before = [], signal.getsignal(signal.SIGTERM)
+
+    def run():
+        try:
+            act()
+        finally:
+            tidied.append(True)
+
+    assert exit_code(run) == code and tidied
+    assert capsys.readouterr().err.count("\n") == 1
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def _raise(error):
+    raise error
+
+
+def test_who_listens_to_sigterm_already_goes_on_to(monkeypatch):
+    heard, before = [], signal.signal(signal.SIGTERM, lambda *_: heard.append(1))
+    try:
+        assert exit_code(lambda: signal.raise_signal(signal.SIGTERM)) == 0 and heard
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_peers_are_lost_only_where_there_are_some(monkeypatch):
     assert line_of(RuntimeError(PEER)) is None
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -110,7 +146,7 @@ def test_the_launcher_is_told(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert exit_code(lambda: (_ for _ in ()).throw(RuntimeError(PEER))) == 1
     assert not (tmp_path / "error.json").exists(), "it is not the cause"
-    assert exit_code(lambda: (_ for _ in ()).throw(Stopped("stopped"))) == 1
+    assert exit_code(lambda: (_ for _ in ()).throw(Stopped("stopped"))) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "Error (rank 1): stopped"
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 

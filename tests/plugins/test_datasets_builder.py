@@ -121,7 +121,8 @@ def test_other_images_are_another_entry(recipe, photos, tmp_path, made):
 def test_a_stream_comes_as_it_is_made(recipe, made):
     stream = iter(load(recipe, streaming=True))
     first = next(stream)
-    assert made == [4] and first["image"].size == (16, 16) and first["label"] == 0
+    assert made == [4, 1]  # a batch comes when the one after it has been sampled
+    assert first["image"].size == (16, 16) and first["label"] == 0
     rest = list(stream)
     assert len(rest) == 11 and sum(made) == 12
     made.clear()
@@ -173,20 +174,22 @@ def test_a_recipe_that_has_been_run(checkpoint, photos, tmp_path):
 
 
 @pytest.mark.parametrize("revision", ["", "@v1"])
-def test_a_recipe_beside_its_checkpoint_on_the_hub(
+def test_the_recipe_that_push_leaves_beside_its_checkpoint_on_the_hub(
     local_hub, recipe, checkpoint, photos, tmp_path, monkeypatch, made, revision
 ):
+    """docs/recipes.md: what was made on this machine is loaded where there is nothing but the Hub and real images."""
     from mvc_hf.publish.push import push
 
     connect(local_hub, tmp_path / "home", monkeypatch)
-    push(checkpoint, "ann/flowers")
-    from huggingface_hub import HfApi
-
-    api, text = HfApi(), yaml.safe_dump({"dataset": str(photos), **GENERATING}).encode()
-    commit = api.upload_file(path_or_fileobj=text, path_in_repo="mvc.yaml", repo_id="ann/flowers").oid
-    local_hub.repos["models", "ann/flowers"].tags["v1"] = commit
+    push(checkpoint, "ann/flowers", tag="v1")
     monkeypatch.setattr(datasets.config, "HF_ENDPOINT", local_hub.url)
-    there = load_dataset("mvc", data_files=f"hf://ann/flowers{revision}/mvc.yaml", split="train")
+    there = load_dataset(
+        "mvc",
+        data_files=f"hf://ann/flowers{revision}/mvc.yaml",
+        split="train",
+        dataset=str(photos),
+        **GENERATING,
+    )
     made.clear()
     assert rows(there) == rows(load(recipe)) and made == []  # the same checkpoint and settings: the same entry
 

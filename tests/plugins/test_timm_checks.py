@@ -2,13 +2,16 @@
 
 import os
 import shutil
+import types
 from pathlib import Path
 
+import hooked
 import pytest
 
 from mvc_hf import cli
 from mvc_hf.errors import HostError, MvcError
 from mvc_hf.plugins import timm_train
+from mvc_hf.plugins.timm_checks import place_of
 from mvc_hf.plugins.timm_script import check_script
 
 HELPERS = Path(__file__).parents[1] / "helpers"
@@ -159,3 +162,21 @@ def test_an_error_in_the_midst_of_training_keeps_its_place(images, tmp_path):
     script.write_text(SCRIPT.read_text().replace('print("training begins")', "1 / 0"))
     with pytest.raises(ZeroDivisionError):
         run(images, *SMALL, "--num-classes", 2, script=script)
+
+
+def test_validation_on_the_training_images_is_said_in_one_line(real, tmp_path, capsys):
+    """timm takes the same folder for both where there is no split, or where --val-split names the same."""
+    hooked.run(real, tmp_path / "apart", "--epochs", 1)
+    assert "warning" not in capsys.readouterr().err
+    for flags in ([real / "train"], [real, "--val-split", "train"]):
+        hooked.run(*flags[:1], tmp_path / "out", "--epochs", 1, *flags[1:])
+        said = capsys.readouterr().err
+        assert said.count("warning: validation is on the training images") == 1
+
+
+def test_of_data_sets_with_names_the_split_counts():
+    read = types.SimpleNamespace(reader=types.SimpleNamespace(root=None))
+    train = place_of(read, "hfds/ann/pets", None, "train")
+    assert train == place_of(read, "hfds/ann/pets", None, "train")
+    assert train != place_of(read, "hfds/ann/pets", None, "validation")
+    assert place_of(read, "torch/cifar10", "data", "train") != place_of(read, "torch/cifar10", "data", "test")

@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from mvc_hf.errors import RecipeError
-from mvc_hf.plugins.timm_flags import FLAGS, add_flags, check_policy, check_settings
+from mvc_hf.plugins.timm_flags import add_flags, check_idle, check_policy, check_settings
 
 
 def settings(**given):
@@ -14,16 +14,51 @@ def settings(**given):
     return argparse.Namespace(**vars(parser.parse_args(["--aug-synthetic", "made"])) | given)
 
 
-def test_names_and_defaults_come_back():
-    defaults = add_flags(argparse.ArgumentParser())
-    assert [flag[2:].replace("-", "_") for flag in FLAGS] == list(defaults)
-    assert (defaults["aug_synthetic"], defaults["aug_schedule"], defaults["aug_prob"]) == (None, "two-phase", 0.8)
-
-
-def test_defaults_are_fine_and_one_set_is_a_list():
+def test_defaults_are_filled_in_and_one_set_is_a_list():
     checked = settings(aug_synthetic="made", aug_scores="scores.parquet")  # as a YAML config may say it
     check_settings(checked)
     assert (checked.aug_synthetic, checked.aug_scores) == (["made"], ["scores.parquet"])
+    assert (checked.aug_schedule, checked.aug_epoch, checked.aug_label_match) == ("two-phase", "real", "name")
+
+
+def test_only_what_the_schedule_takes_is_filled_in():
+    """So that args.yaml, given again as a config, names nothing that means nothing."""
+    of = {}
+    for schedule in ("two-phase", "rsp", "combined", "synthetic"):
+        checked = settings(aug_schedule=schedule)
+        check_settings(checked)
+        of[schedule] = (checked.aug_prob, checked.aug_rsp_from, checked.aug_phase2_epochs, checked.aug_phase2_lr_scale)
+        check_settings(checked)  # once more, as a file of settings
+    nothing = (None, None, None, None)
+    assert of == {
+        "two-phase": (None, None, None, 0.1), "rsp": (0.8, "class", None, None), "combined": nothing,
+        "synthetic": nothing,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("schedule", "given"),
+    [
+        *((s, {"aug_prob": v}) for s in ("two-phase", "combined", "synthetic", None) for v in (0.5, 0.8, 0)),
+        *((s, {"aug_rsp_from": "class"}) for s in ("two-phase", "combined", "synthetic", None)),
+        *((s, {"aug_phase2_epochs": 3}) for s in ("rsp", "combined", "synthetic")),
+        *((s, {"aug_phase2_lr_scale": 0.1}) for s in ("rsp", "combined", "synthetic")),
+    ],
+)
+def test_what_means_nothing_under_the_schedule_is_refused(schedule, given):
+    """Of the default's value, too: who gives it believes that it does something."""
+    name = "--" + next(iter(given)).replace("_", "-")
+    with pytest.raises(RecipeError) as error:
+        check_settings(settings(aug_schedule=schedule, **given))
+    assert f"{name} means nothing under --aug-schedule {schedule or 'two-phase'}" in str(error.value)
+    check_settings(settings(aug_schedule="rsp" if "phase2" not in name else "two-phase", **given))
+
+
+@pytest.mark.parametrize("given", [{"aug_prob": 0.0}, {"aug_schedule": "two-phase"}, {"aug_follow_symlinks": True}])
+def test_without_synthetic_images_every_flag_is_refused(given):
+    with pytest.raises(RecipeError, match="means nothing without --aug-synthetic DATASET"):
+        check_idle(settings(aug_synthetic=None, **given))
+    check_idle(settings(aug_synthetic=None, aug_policy="cifar10"))
 
 
 @pytest.mark.parametrize(

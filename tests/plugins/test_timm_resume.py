@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
 
 import pytest
+import torch
 from hooked import (
     REAL,
     SCRIPT,
@@ -20,6 +23,8 @@ from hooked import (
 from timm.data.distributed_sampler import RepeatAugSampler
 
 from mvc_hf.augment.schedules import TwoPhase
+from mvc_hf.errors import RecipeError
+from mvc_hf.plugins.timm_resume import settings_of
 
 
 @pytest.mark.parametrize("on_updates", [False, True])
@@ -33,6 +38,59 @@ def test_resume_on_either_side_of_the_switch_and_at_it(real, synthetic, tmp_path
     assert [line["epoch"] for line in found] == list(range(5))
     assert [line["rates"] for line in found] == [line["rates"] for line in whole]
     check_epochs(found, TwoPhase(REAL, SYNTHETIC, REAL, seed=42, switch=3))
+
+
+def test_other_images_than_the_run_began_with_are_refused(real, synthetic, tmp_path, capsys):
+    out = tmp_path / "run"
+    flags = ["--aug-synthetic", synthetic, "--epochs", 4]
+    run(real, out, *flags, "--aug-schedule", "rsp", "--stop-after", 1)
+    again = ["--resume", out / "last.pt", *flags]
+    begun = (out / "log-0.jsonl").read_bytes()
+    for other, says in (
+        ([], "trained with --aug-schedule rsp, and this command goes on with --aug-schedule two-phase"),
+        (
+            ["--aug-schedule", "rsp", "--aug-prob", 0],
+            "with --aug-prob 0.8, and this command goes on with --aug-prob 0.0",
+        ),
+        (
+            ["--aug-schedule", "rsp", "--aug-ratio", 1],
+            "without --aug-ratio, and this command goes on with --aug-ratio 1",
+        ),
+    ):
+        with pytest.raises(RecipeError) as error:
+            run(real, out, *again, *other)
+        assert says in str(error.value) and "--initial-checkpoint" in str(error.value)
+    with pytest.raises(RecipeError, match="goes on without --aug-synthetic"):
+        run(real, out, "--resume", out / "last.pt")
+    assert (out / "log-0.jsonl").read_bytes() == begun
+    capsys.readouterr()
+    moved = shutil.copytree(synthetic, tmp_path / "moved")
+    found = run(
+        real, out, "--resume", out / "last.pt", "--aug-synthetic", moved, "--epochs", 4, "--aug-schedule", "rsp"
+    )
+    assert [line["epoch"] for line in found] == [0, 1, 2, 3]
+    said = capsys.readouterr().err
+    assert f"goes on with --aug-synthetic {moved}; fine where it is the same in another place" in said
+
+
+def test_settings_are_read_from_the_checkpoint_before_the_file_beside_it(tmp_path):
+    """timm's own checkpoints hold them; args.yaml may be that of a later run in the same folder."""
+    then = argparse.Namespace(aug_schedule="rsp", aug_synthetic=["made"], model_kwargs={})
+    torch.save({"args": then, "epoch": 1, "state_dict": {"w": torch.ones(2)}}, tmp_path / "last.pth.tar")
+    (tmp_path / "args.yaml").write_text("aug_schedule: combined")
+    assert settings_of(tmp_path / "last.pth.tar")["aug_schedule"] == "rsp"
+    torch.save({"epoch": 1}, tmp_path / "last.pth.tar")
+    assert settings_of(tmp_path / "last.pth.tar") == {"aug_schedule": "combined"}
+
+
+def test_a_checkpoint_that_would_run_something_is_not_run(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    torch.save({"args": Hostile()}, tmp_path / "last.pt")
+    assert settings_of(tmp_path / "last.pt") is None
+    assert not (tmp_path / "ran").exists()
 
 
 def two_processes(real, out, *flags):

@@ -13,9 +13,17 @@ class CaptionSettings(Settings):
 
     captions: str = setting(
         "template",
-        "where captions come from: template, 'template:a photo of a {}', column:NAME, a captions Parquet, or blip2",
+        "where captions come from: template, 'template:a photo of a {}', column:NAME, a captions file (.parquet, "
+        ".csv, .jsonl), or blip2",
         on=CAPTIONED,
         alias="--captioner",
+    )
+    class_names: str | None = setting(
+        None,
+        "YAML or JSON file of 'name: words': what captions call the classes (default: their names without underscores "
+        "and numbers that only order them)",
+        on=CAPTIONED,
+        identity=False,
     )
     max_captions_per_class: int = setting(256, "keep at most this many captions of a class", minimum=1, on=(FINETUNE,))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from ..fields import BOTH, FINETUNE, MOST_AT_A_TIME, Settings, setting
+from ..fields import BOTH, FINETUNE, MOST_AT_A_TIME, UNLESS_DEFAULT, Settings, setting
 
 _setting = partial(setting, on=(FINETUNE,))
 
@@ -14,7 +14,11 @@ _setting = partial(setting, on=(FINETUNE,))
 class FinetuneSettings(Settings):
     """The base model and its training."""
 
-    base: str = _setting("", "base model: a Stable Diffusion or InstructPix2Pix folder or Hub id[@revision]")
+    base: str = _setting(
+        "",
+        "base model: a Stable Diffusion or InstructPix2Pix folder or Hub id[@revision]",
+        alias="--pretrained-model-name-or-path",
+    )
     variant: str | None = _setting(
         None,
         "which weights of the base, fp16 for those that end in .fp16.safetensors (default: those without a variant, "
@@ -30,13 +34,25 @@ class FinetuneSettings(Settings):
     )
     max_train_steps: int | None = _setting(None, "updates (default: follows the size of the data)", minimum=1)
     learning_rate: float = _setting(5e-5, "peak learning rate of AdamW", above=0, maximum=1)
-    lr_scheduler: str = _setting("cosine", "rate after the warm-up", choices=("constant", "cosine"))
+    lr_scheduler: str = _setting(
+        "cosine",
+        "rate after the warm-up",
+        choices=("constant", "constant_with_warmup", "cosine", "linear"),
+    )
     lr_warmup_steps: int | None = _setting(None, "updates of linear warm-up (default: 5 % of all)", minimum=0)
     adam_beta1: float = _setting(0.9, "AdamW's beta1", minimum=0, maximum=0.9999)
     adam_beta2: float = _setting(0.999, "AdamW's beta2", minimum=0, maximum=0.99999)
     adam_weight_decay: float = _setting(1e-2, "AdamW's weight decay", minimum=0, maximum=100)
     adam_epsilon: float = _setting(1e-8, "AdamW's epsilon", above=0, maximum=1)
     max_grad_norm: float = _setting(1.0, "clip the gradient's norm here", above=0, maximum=1e9)
+    snr_gamma: float | None = _setting(
+        None,
+        "weigh samples by min(SNR, gamma) / SNR (Min-SNR; 5 is usual); the loss on kept-aside images is not weighted "
+        "(default: equal weights)",
+        above=0,
+        maximum=1e6,
+        identity=UNLESS_DEFAULT,
+    )
     conditioning_dropout_prob: float = _setting(
         0.05, "drop text, image, or both, each this often", minimum=0, maximum=1 / 3
     )
@@ -49,8 +65,20 @@ class FinetuneSettings(Settings):
     validation_steps: int | None = _setting(
         None, "updates between two looks at the kept-aside images (default: 20 looks a run)", minimum=1
     )
+    validation_images: int = _setting(
+        0,
+        "draw so many images, always of the same addresses, at each look, into checkpoints/images (0: none)",
+        minimum=0,
+        maximum=64,
+        identity=False,
+    )
     early_stopping: int | None = _setting(
-        None, "stop after this many looks without a better kept-aside loss (default: never)", minimum=1
+        None,
+        "stop after this many looks without a better kept-aside loss, and publish the weights of the best one "
+        "(default: never)",
+        minimum=1,
     )
     checkpointing_steps: int = _setting(500, "updates between two checkpoints", minimum=1, identity=False)
-    checkpoints_total_limit: int = _setting(2, "checkpoints kept for resuming", minimum=1, identity=False)
+    checkpoints_total_limit: int = _setting(
+        2, "checkpoints kept for resuming (0: one, until the run is finished)", minimum=0, identity=False
+    )

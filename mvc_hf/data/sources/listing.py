@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...errors import DataError
@@ -62,6 +62,13 @@ class Listing:
 
     def has_pictures(self, class_name: str) -> bool:
         return next(self._pictures(self.root / class_name, class_name), None) is not None
+
+    def texts_beside(self, pictures: Sequence[str]) -> dict[str, str]:
+        """The .txt beside pictures that are called as they are, by picture. Of what is left out they are no part."""
+        texts = {os.path.splitext(p)[0]: p for p in self._left_out.get("file", ()) if p.lower().endswith(".txt")}
+        found = {p: texts[stem] for p in pictures if (stem := os.path.splitext(p)[0]) in texts}
+        self._left_out.get("file", set()).difference_update(found.values())
+        return found
 
     def say_what_is_left_out(self, name: str) -> None:
         """A line for each kind; nothing of what is in every folder anyway."""

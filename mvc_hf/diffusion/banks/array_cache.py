@@ -89,13 +89,13 @@ class _Entry:
             self.digests.write_bytes(b"")
         elif seen:
             seen.restore(notes)
+        done = self.shape[0] - sum(self._rows(chunk) for chunk in todo)
         # Plain writes, not the map: pages of a map that was written to would count as this process's memory.
         with (
-            bar(self.shape[0], f"encoding {self.kind}") as shown,
+            bar(self.shape[0], f"encoding {self.kind}", done=done) as shown,
             self.array.open("r+b") as file,
             self.digests.open("r+b") as digests,
         ):
-            shown.update(self.shape[0] - sum(self._rows(chunk) for chunk in todo))
             for chunk in todo:
                 out = np.zeros((self._rows(chunk), *self.shape[1:]), np.float16)
                 encode(chunk * CHUNK, out)

@@ -5,43 +5,12 @@ import shutil
 import datasets
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from shard_rows import NAMES, content, fill, flip, row, split
 
-from mvc_hf.artifacts.schema import ROW_GROUP, png
-from mvc_hf.artifacts.shards import ShardedDatasetWriter
+from mvc_hf.artifacts.schema import ROW_GROUP
 from mvc_hf.errors import OutputError
 from mvc_hf.storage.layout import RECORDS
 from mvc_hf.storage.manifest import read_manifest
-
-NAMES = ("T-shirt/top", 'a: "b" #c', "🙂\n- x")
-
-
-def row(i):
-    return {
-        "image": png(Image.new("L", (4, 4), i % 256)),
-        "label": i % 3,
-        "prompt": f"caption {i}",
-        "method": "mvc",
-        "index": i // 3,
-        "seed": 0,
-        "condition": None if i % 2 else i,
-        "mix": {"base": i, "coarse": [{"source": 1, "r": 0, "s": 2}], "fine": []},
-    }
-
-
-def split(folder, rows=10, shard_size=4, **identity):
-    return ShardedDatasetWriter(folder, {"seed": 0, **identity}, rows, shard_size, NAMES)
-
-
-def fill(made, only=None):
-    for shard in made.missing() if only is None else only:
-        with made.writer(shard) as spool:
-            for i in made.rows_of(shard)[spool.rows :]:
-                spool.write([row(i)])
-
-
-def content(folder):
-    return datasets.load_dataset(str(folder), split="train").cast_column("image", datasets.Image(decode=False))[:]
 
 
 def test_rows_come_back_through_plain_datasets(tmp_path):
@@ -150,12 +119,6 @@ def finished(folder, **identity):
     fill(made)
     made.finish()
     return made
-
-
-def flip(path, at=None):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2 if at is None else at] ^= 1
-    path.write_bytes(content)
 
 
 @pytest.mark.parametrize("complete", [True, False])

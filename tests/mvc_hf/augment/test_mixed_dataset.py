@@ -186,7 +186,7 @@ def test_colours_that_have_no_way_to_the_mode_are_named(tmp_path):
 
 def test_real_images_by_name_of_their_set(photos, synthetic):
     mixed = mix_datasets(str(photos), str(synthetic), "combined", epoch="union")
-    assert len(mixed) == 27 + 16
+    assert len(mixed) == 27 + 16 and mixed.classes == ["apple", "pear", "plum"]
     assert all(mixed[slot][0].mode == "RGB" for slot in range(0, 43, 7))
 
 
@@ -199,6 +199,9 @@ def test_real_images_by_name_of_their_set(photos, synthetic):
         ({"schedule": "rsp", "rsp_from": "nowhere"}, "not from 'nowhere'"),
         ({"schedule": "combined", "epoch": "all"}, "not 'all'"),
         ({"schedule": "combined", "epoch": 0}, "at least 1 sample"),
+        ({"schedule": "combined", "prob": 0.5}, "prob means nothing under schedule='combined': .* take 'rsp'"),
+        ({"schedule": "two-phase", "epochs": 5, "rsp_from": "any"}, "rsp_from means nothing"),
+        ({"schedule": "rsp", "phase2_epochs": 1}, "phase2_epochs means nothing under schedule='rsp'"),
     ],
 )
 def test_settings_that_cannot_be(synthetic, settings, message):
@@ -211,9 +214,13 @@ def examples():
 
 
 @pytest.mark.parametrize("number", range(len(examples())))
-def test_the_examples_in_the_docs_run(number, photos, synthetic, tmp_path, monkeypatch):
-    (tmp_path / "photos").symlink_to(photos)
-    (tmp_path / "synthetic").symlink_to(synthetic)
+def test_the_examples_in_the_docs_run(number, tmp_path, monkeypatch):
+    """As they stand, on photos of several sizes and of other classes than those of our tests."""
+    for place, sizes in (("photos", (16, 23, 40)), ("synthetic", (32,))):
+        for size in sizes:
+            for i, name in enumerate(("ant", "bee", "cow", "dog")):
+                (tmp_path / place / name).mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (size, size + 5 * i), (size, i, 7)).save(tmp_path / place / name / f"{size}.png")
     monkeypatch.chdir(tmp_path)
     found = {}
     exec(compile(examples()[number], str(DOCS), "exec"), found)

@@ -137,7 +137,7 @@ def test_save_into_no_folder(tmp_path):
 
 def test_load_what_a_person_wrote(tmp_path):
     path = edited(tmp_path, label=["dog", "cat", "dog"], caption=["runs", "This is an image of cat. sits", ""])
-    table = CaptionTable.load(path, ("cat", "dog"))
+    table = CaptionTable.load(path, ("cat", "dog"), class_words=("cat", "dog"))
     assert contents(table) == [
         (0, "This is an image of cat. sits", -1),
         (1, "This is an image of dog. runs", -1),
@@ -186,7 +186,7 @@ def test_class_names_of_a_file_and_prefixes_in_another_spelling(tmp_path):
     """A person edits on a Mac what was made elsewhere."""
     composed, apart = "caf\u00e9", "cafe\u0301"
     path = edited(tmp_path, label=[apart, composed], caption=[f"This is an image of {apart}. red", "blue"])
-    table = CaptionTable.load(path, [composed])
+    table = CaptionTable.load(path, [composed], class_words=[composed])
     assert table.labels.tolist() == [0, 0]
     assert table.captions == [f"This is an image of {apart}. red", f"This is an image of {composed}. blue"]
 

@@ -154,3 +154,15 @@ def test_fingerprint_does_not_depend_on_order():
 def test_differing_names_the_fields():
     assert differing({"seed": 1, "fine": 8}, {"seed": 0, "fine": 8}) == "seed (0 → 1)"
     assert differing({"a": 1}, {}) == "a (None → 1)"
+
+
+def test_a_recipe_of_the_package_stands_in_for_a_file_that_is_not_there(tmp_path, monkeypatch):
+    """The docs name recipes/cifar10.yaml, which a wheel has inside. One's own comes first."""
+    monkeypatch.chdir(tmp_path)
+    assert "dataset" in read_settings("recipes/cifar10.yaml")
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "cifar10.yaml").write_text("dataset: mine")
+    assert read_settings("recipes/cifar10.yaml") == {"dataset": "mine"}
+    for name in ("recipes/none.yaml", "recipes/../recipes/cifar100.yaml", "other/cifar10.yaml", "cifar100.yaml"):
+        with pytest.raises(RecipeError, match="cannot read the recipe"):
+            read_settings(name)

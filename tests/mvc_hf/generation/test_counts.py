@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mvc_hf.artifacts.checkpoint import CheckpointMetadata
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.errors import OutputError, RecipeError
-from mvc_hf.generation.counts import addresses, balanced, identity, images_of_class, spread
+from mvc_hf.generation.counts import addresses, addresses_of, balanced, identity, images_of_class, spread
 from mvc_hf.generation.generate import generate
 from mvc_hf.storage.manifest import read_manifest
 from mvc_hf.training.finetune import finetune
@@ -91,6 +91,26 @@ def test_each_shard_has_its_share_of_each_class(counts, shards):
         share = counts * (last - first) / len(labels)
         got = np.bincount(labels[first:last], minlength=len(counts))
         assert np.abs(got - share).max() <= 1 + len(counts) * counts.max() / len(labels)
+
+
+@given(COUNTS, st.data())
+def test_parts_come_one_behind_the_other(counts, data):
+    more = st.lists(st.integers(0, 9), min_size=len(counts), max_size=len(counts)).map(np.array)
+    ends = np.cumsum([counts, data.draw(more), data.draw(more)], axis=0).tolist()
+    labels, k = addresses_of(ends)
+    for number, end in enumerate(ends, 1):
+        assert [part.tolist() for part in addresses_of(ends[:number])] == [
+            part[: sum(end)].tolist() for part in (labels, k)
+        ]
+        assert np.bincount(labels[: sum(end)], minlength=len(end)).tolist() == end
+    for label, count in enumerate(ends[-1]):
+        assert k[labels == label].tolist() == list(range(count))
+
+
+@given(st.integers(1, 8), st.lists(st.integers(1, 9), min_size=1, max_size=4, unique=True).map(sorted))
+def test_equal_parts_are_in_the_order_of_one(classes, each):
+    made = addresses_of([[count] * classes for count in each])
+    assert [part.tolist() for part in made] == [part.tolist() for part in addresses(np.full(classes, each[-1]))]
 
 
 def test_three_and_three_thousand():
@@ -179,11 +199,11 @@ def test_notes_of_older_versions(uneven, checkpoint, tiny_base, tmp_path):
 def test_counts_are_part_of_what_a_data_set_is(uneven, checkpoint, tmp_path, capsys):
     generate(recipe_of(uneven, total=4, balance=True), checkpoint, tmp_path / "out")
     assert "1 of 2 classes get no synthetic image: 'many'" in capsys.readouterr().err
-    with pytest.raises(OutputError, match="balance") as refused:
-        generate(recipe_of(uneven, total=4), checkpoint, tmp_path / "out")
-    assert "images_of_class" in str(refused.value)
-    with pytest.raises(OutputError, match=r"images_per_class \(None → 2\), total \(4 → None\)"):
-        generate(recipe_of(uneven, images_per_class=2), checkpoint, tmp_path / "out")
+    for fewer in ({"total": 4}, {"images_per_class": 2}, {"total": 3, "balance": True}):
+        with pytest.raises(OutputError, match=r"of 4 images of 'rare', and this asks for [23]"):
+            generate(recipe_of(uneven, **fewer), checkpoint, tmp_path / "out")
+    generate(recipe_of(uneven, total=6, balance=True), checkpoint, tmp_path / "out")
+    assert labels_of(tmp_path / "out") == [0, 6]
 
 
 def test_the_default_is_a_hundred_of_each_class(uneven, checkpoint, tmp_path):

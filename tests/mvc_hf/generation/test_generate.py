@@ -191,8 +191,49 @@ def test_grey_sources_give_grey_images_of_their_size(tiny_base, tmp_path):
 
 def test_folder_of_another_recipe_is_refused_by_field(recipe, checkpoint, tmp_path):
     generate(recipe, checkpoint, tmp_path / "out")
-    with pytest.raises(OutputError, match=r"these differ: images_per_class \(4 → 5\)"):
-        generate(change(recipe, images_per_class=5), checkpoint, tmp_path / "out")
+    with pytest.raises(OutputError, match=r"these differ: fine \(8 → 5\)"):
+        generate(change(recipe, fine=5), checkpoint, tmp_path / "out")
+    with pytest.raises(OutputError, match=r"of 4 images of 'apple', and this asks for 3: .* never taken away"):
+        generate(change(recipe, images_per_class=3), checkpoint, tmp_path / "out")
+
+
+@pytest.mark.parametrize("more", [{"images_per_class": 7}, {"images_per_class": None, "per_image": 1}])
+def test_more_images_are_added_and_what_is_there_keeps_its_bytes(recipe, checkpoint, tmp_path, more, monkeypatch):
+    """Also where the addition is killed; the photos are 12, 12 and 3, so that there are 3 or more of each class."""
+    recipe = change(recipe, images_per_class=3)
+    generate(recipe, checkpoint, tmp_path / "out")
+    before, first = rows(tmp_path / "out"), (tmp_path / "out/data/train-00000-of-00002.parquet").read_bytes()
+    make, calls = module.Generator.rows, []
+
+    def dies(self, *address):
+        calls.append(len(address[0]))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return make(self, *address)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module.Generator, "rows", dies)
+        generate(change(recipe, **more), checkpoint, tmp_path / "out")
+    done, found = sum(calls[:2]), []
+    monkeypatch.setattr(module.Generator, "rows", lambda self, *a: found.append(len(a[0])) or make(self, *a))
+    generate(change(recipe, **more), checkpoint, tmp_path / "out")
+    after = rows(tmp_path / "out")
+    assert after[:9] == before  # bit for bit, and none of them was made again
+    assert sum(found) == len(after) - 9 - done
+    wanted = [7, 7, 7] if "per_image" not in more else [12, 12, 3]
+    assert sorted((r["label"], r["index"]) for r in after) == [(y, k) for y, n in enumerate(wanted) for k in range(n)]
+    files = sorted((tmp_path / "out" / "data").iterdir())
+    assert [f.name for f in files] == [
+        f"train-{i:05d}-of-{len(files):05d}.parquet" for i in range(-(-len(after) // 5))
+    ]
+    assert files[0].read_bytes() == first
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["complete"] and manifest["rows"] == len(after) and manifest["images_of_class"] == wanted
+    if "per_image" not in more:  # equal counts: the order of a data set made at once, too
+        generate(change(recipe, **more), checkpoint, tmp_path / "whole")
+        plain = [[{k: v for k, v in r.items() if k != "image"} for r in rows(tmp_path / o)] for o in ("out", "whole")]
+        assert plain[0] == plain[1]
+        assert np.abs(images(tmp_path / "out") - images(tmp_path / "whole")).max() <= 1
 
 
 def test_a_checkpoint_knows_its_classes_by_either_spelling(recipe, tiny_base, tmp_path):

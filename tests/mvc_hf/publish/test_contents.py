@@ -108,7 +108,7 @@ def test_what_is_never_published_stays_where_it_is(local_hub, checkpoint, tmp_pa
     connect(local_hub, tmp_path / "home", monkeypatch)
     push(checkpoint, "ann/x")
     stored = [file.data for file in local_hub.repos["models", "ann/x"].head().tree.values()]
-    assert b"private" not in stored and len(stored) == 15
+    assert b"private" not in stored and len(stored) == 16
 
 
 @pytest.mark.parametrize("name", ["safety_checker", "../private", "/etc", "private", "unet/..", "", "."])

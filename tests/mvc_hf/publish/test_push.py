@@ -43,12 +43,22 @@ def test_of_a_checkpoint_s_folder_nothing_else_is_published(remote, model_files)
     repo = remote.repos["models", "lab/model"]
     assert repo.private
     assert set(repo.head().tree) == {
-        ".gitattributes", "README.md", "model_index.json", "mvc.json", "captions.parquet", "tokenizer/vocab.json",
+        ".gitattributes", "README.md", "model_index.json", "mvc.json", "mvc.yaml", "captions.parquet",
+        "tokenizer/vocab.json",
         "tokenizer/merges.txt", "tokenizer/tokenizer_config.json",
         "scheduler/scheduler_config.json", "text_encoder/config.json", "text_encoder/model.safetensors",
         "vae/config.json", "vae/diffusion_pytorch_model.safetensors", "unet/config.json",
         "unet/diffusion_pytorch_model.safetensors",
     }  # fmt: skip
+
+
+def test_a_training_checkpoint_is_published_as_a_checkpoint(remote, checkpoint):
+    push(checkpoint / "checkpoints" / "step-00000003", None)
+    tree = remote.repos["models", "ann/checkpoint-step-00000003"].head().tree
+    ours = set(digests_of(checkpoint, [*files_of_checkpoint(checkpoint), CAPTIONS]))
+    assert set(tree) == {*ours, "mvc.json", "mvc.yaml", ".gitattributes", "README.md"}
+    weights = "unet/diffusion_pytorch_model.safetensors"
+    assert tree[weights].data == (checkpoint / weights).read_bytes()  # it is the last one
 
 
 def test_cards_are_written_for_the_repository(local_hub, tmp_path, monkeypatch, made, model_files):

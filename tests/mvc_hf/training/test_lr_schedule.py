@@ -15,14 +15,15 @@ def test_number_of_steps_follows_the_number_of_images():
     assert TrainingSchedule.of(Recipe(max_train_steps=7), 2000, processes=4).steps == 7
 
 
-@pytest.mark.parametrize(("kind", "warmup"), [("constant", 0), ("constant", 5), ("cosine", 0), ("cosine", 10)])
+@pytest.mark.parametrize("kind", ["constant", "constant_with_warmup", "cosine", "linear"])
+@pytest.mark.parametrize("warmup", [0, 5, 10])
 def test_learning_rate_is_that_of_diffusers(kind, warmup):
     """Theirs is zero at the first of the warm-up steps; ours wastes no step and is one step ahead."""
     from diffusers.optimization import get_scheduler
 
     schedule = TrainingSchedule.of(Recipe(max_train_steps=50, lr_scheduler=kind, lr_warmup_steps=warmup), 10, 1)
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=schedule.peak)
-    name = {"constant": "constant_with_warmup", "cosine": "cosine"}[kind]
+    name = {"constant": "constant_with_warmup", "cosine": "cosine"}.get(kind, kind)
     theirs = get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=50)
     for step in range(50):
         if step >= warmup:

@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from mvc_hf.training.objective import Batch, denoising_loss, drop_conditions, noisy_latents, training_target
+from mvc_hf.training.objective import (
+    Batch,
+    denoising_loss,
+    drop_conditions,
+    noisy_latents,
+    snr_weights,
+    training_target,
+)
 
 ALPHAS = torch.tensor([1.0, 0.64, 0.36, 0.0])  # √ᾱ = 1, 0.8, 0.6, 0 and √(1 − ᾱ) = 0, 0.6, 0.8, 1
 
@@ -113,3 +120,25 @@ def test_a_batch_splits_into_its_samples_in_order():
     assert list(map(len, pieces)) == [2, 2, 1] and len(batch) == 5
     for name, value in vars(batch).items():
         assert torch.equal(torch.cat([getattr(piece, name) for piece in pieces]), value)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+def test_weights_are_those_of_the_training_scripts_of_diffusers(kind):
+    from diffusers import DDPMScheduler
+    from diffusers.training_utils import compute_snr
+
+    scheduler, timesteps = DDPMScheduler(), torch.tensor([0, 1, 400, 999])
+    snr = compute_snr(scheduler, timesteps)
+    theirs = torch.stack([snr, 5.0 * torch.ones(4)], dim=1).min(dim=1)[0] / (snr + (kind == "v_prediction"))
+    found = snr_weights(kind, scheduler.alphas_cumprod, timesteps, 5.0)
+    torch.testing.assert_close(found, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_a_large_gamma_weighs_nothing_and_a_small_one_the_clean_samples_least():
+    alphas = torch.tensor([0.99, 0.5, 0.01])
+    parts = {name: torch.zeros(3, 4, 2, 2) for name in ("latents", "image_latents")}
+    batch = Batch(**parts, noise=torch.ones(3, 4, 2, 2), timesteps=torch.arange(3), prompt_embeds=torch.zeros(3, 1, 1))
+    unet = lambda z, *_, **__: (torch.zeros_like(z[:, :4]),)  # noqa: E731
+    plain = denoising_loss(unet, alphas, "epsilon", batch)
+    torch.testing.assert_close(denoising_loss(unet, alphas, "epsilon", batch, 1e6), plain)
+    torch.testing.assert_close(denoising_loss(unet, alphas, "epsilon", batch, 1.0), (1 / 99 + 1 + 1) / 3 * plain)

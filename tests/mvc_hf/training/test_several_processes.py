@@ -1,4 +1,7 @@
-"""Fine-tuning and generating on two processes, as `accelerate launch` or torchrun starts them (gloo, on the CPU)."""
+"""Fine-tuning and generating on two processes, as torchrun starts them (gloo, on the CPU).
+
+`accelerate launch --cpu` is no way to two of them: whatever `--num_processes` says, it may start one.
+"""
 
 import csv
 import os

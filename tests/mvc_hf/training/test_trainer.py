@@ -168,7 +168,7 @@ def scaled(monkeypatch):
         accelerator.scaler = torch.amp.GradScaler("cpu")
         return accelerator
 
-    def overflowing(self, batch, loss=Trainer._loss):
+    def overflowing(self, batch, snr_gamma=None, loss=Trainer._loss):
         found = loss(self, batch)
         return found * math.inf if self.step in overflows and found.requires_grad else found
 

@@ -14,7 +14,7 @@ def test_the_first_signal_is_a_request(number, capsys):
     with Interruption("after this batch") as interruption:
         assert not interruption.requested
         signal.raise_signal(number)
-        assert interruption.requested
+        assert interruption.requested and interruption.signal == number
     assert "stopping: after this batch (Ctrl-C again breaks off at once)" in capsys.readouterr().err
     assert signal.getsignal(number) == before
 

@@ -1,8 +1,18 @@
 """What is said to the person who waits: lines on standard error, from the main process."""
 
+import re
+
 import pytest
+from tqdm import tqdm
 
 from mvc_hf.utils import progress
+
+
+class Shown(tqdm):
+    """A bar that is drawn, although TQDM_DISABLE, which it read when it was imported, says otherwise."""
+
+    def __init__(self, *args, **settings):
+        super().__init__(*args, **{"disable": False, **settings})
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +56,43 @@ def test_bars_of_the_hub_s_client_are_as_before_afterwards():
         assert are_progress_bars_disabled()
     assert are_progress_bars_disabled()
     enable_progress_bars()
+
+
+def test_where_there_is_no_terminal_every_state_is_a_line(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "tqdm", Shown)
+    with progress.bar(10, "work", " steps", done=4) as shown:
+        shown.mininterval = 0
+        for _ in range(6):
+            shown.update()
+        progress.say("between")
+    err = capsys.readouterr().err
+    lines = err.splitlines()
+    assert err.endswith("\n") and "\r" not in err and not any(line != line.strip() for line in lines)
+    assert lines[0].startswith("work:  40%") and "between" in lines
+    assert lines[-1].startswith("work: 100%") and "10/10" in lines[-1]
+
+
+def test_what_was_done_before_is_no_part_of_the_rate(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "tqdm", Shown)
+    with progress.bar(1000, "work", done=900) as shown:
+        shown.start_t -= 10  # ten seconds ago
+        shown.update(10)
+        assert 0.5 < (shown.n - shown.initial) / shown.format_dict["elapsed"] < 1.01
+        progress.done_before(shown, 0)
+        assert re.search(r"910/1000 \[00:10<01:3\d,", str(shown))  # 90 to go at one a second
+
+
+def test_what_is_found_done_on_the_way_is_no_part_of_the_rate_either(monkeypatch):
+    assert progress.done_before(progress.bar(9, "silent"), 4) is None
+    monkeypatch.setattr(progress, "tqdm", Shown)
+    with progress.bar(9, "work") as shown:
+        progress.done_before(shown, 4)
+        shown.update(2)
+        assert (shown.n, shown.initial) == (6, 4)
+
+
+def test_a_share_of_several_processes_says_so(monkeypatch):
+    monkeypatch.setattr(progress, "tqdm", Shown)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert progress.bar(3, "generating", shared=True).desc.startswith("generating, share of 1 of 2 processes")
+    assert "share" not in progress.bar(3, "fine-tuning").desc

@@ -7,8 +7,10 @@ import yaml
 
 from mvc_hf.errors import DataError
 from mvc_hf.utils.text import (  # fmt: skip
+    as_bytes,
     brief,
     collapsed,
+    counted,
     is_text,
     known_as,
     normal,
@@ -101,3 +103,13 @@ def test_reason():
     assert reason(ValueError()) == "ValueError"
     assert reason(ValueError("\x1b[31m")) == "\\x1b[31m"
     assert reason(ValueError("x" * 301)) == "x" * 300 + "…"
+
+
+def test_one_is_one():
+    assert [counted(n, "image") for n in (0, 1, 2, 1200)] == ["0 images", "1 image", "2 images", "1,200 images"]
+    assert [counted(n, "class") for n in (1, 2)] == ["1 class", "2 classes"]
+
+
+@pytest.mark.parametrize(("size", "text"), [(12, "12 bytes"), (940_000_000, "940 MB"), (12_340_000_000, "12.3 GB")])
+def test_sizes_as_a_person_says_them(size, text):
+    assert as_bytes(size) == text

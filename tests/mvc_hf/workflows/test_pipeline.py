@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -58,7 +59,7 @@ def test_the_stages_are_those_of_the_commands(settings, photos, tiny_base, tmp_p
     made = tmp_path / "out"
     assert out.splitlines() == [
         f"{made / 'captions.parquet'}: 24 captions of 3 classes",
-        f"{made / 'checkpoint'}: fine-tuned 3 steps on 25 images of 3 classes",
+        f"{made / 'checkpoint'}: fine-tuned 3 steps on 25 images of 3 classes, 2 of 27 kept aside",
         f"{made / 'synthetic'}: 12 images of 3 classes in 3 shards",
     ]
     recipe = Recipe(
@@ -113,7 +114,7 @@ def test_broken_off_in_every_stage_and_given_again(settings, tmp_path, capsys, m
         with monkeypatch.context() as patch:
             patch.setattr(target, name, replacement)
             code, _, err = run(capsys, tmp_path, settings)
-        assert code == 1 and "stopped; the same command goes on" in err, name
+        assert code == 130 and "stopped; the same command goes on" in err, name
     code, _, err = run(capsys, tmp_path, settings)
     assert code == 0 and "going on with the others" in err
     assert content(tmp_path / "whole") == content(tmp_path / "out")
@@ -121,7 +122,7 @@ def test_broken_off_in_every_stage_and_given_again(settings, tmp_path, capsys, m
 
 def test_another_recipe_is_refused_by_the_field_that_differs(settings, tmp_path, capsys):
     assert run(capsys, tmp_path, settings)[0] == 0
-    assert "images_per_class (4 → 5)" in run(capsys, tmp_path, settings | {"images-per-class": 5})[2]
+    assert "num_inference_steps (2 → 3)" in run(capsys, tmp_path, settings | {"num-inference-steps": 3})[2]
     assert "learning_rate" in run(capsys, tmp_path, settings | {"learning-rate": 1e-3})[2]
     assert "made otherwise" in run(capsys, tmp_path, settings | {"captioner": "template:{}"})[2]
 
@@ -181,3 +182,25 @@ def test_a_folder_that_is_a_file(settings, tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises((OutputError, OSError)):
         pipeline.run(RunRecipe.from_dict(settings))
+
+
+def test_more_images_and_a_longer_run(settings, tmp_path, capsys, monkeypatch):
+    few = {**settings, "images-per-class": 1}
+    assert run(capsys, tmp_path, few)[0] == 0
+    made = tmp_path / "out"
+    first = (made / "synthetic" / "data" / "train-00000-of-00001.parquet").read_bytes()
+    code, out, err = run(capsys, tmp_path, {**few, "images-per-class": 2})
+    assert code == 0 and out.endswith("6 images of 3 classes in 2 shards\n"), err
+    assert "is a data set of 3 images: 3 more are made" in err and "finished already" in err
+    assert (
+        pq.read_table(made / "synthetic" / "data").slice(0, 3).to_pylist()
+        == pq.read_table(pa.BufferReader(first)).to_pylist()
+    )
+    longer = {**few, "max-train-steps": 4}
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "_finetune", None)
+        code, _, err = run(capsys, tmp_path, longer)
+    assert code == 1 and "was made by a model of 3 steps, and this run is to have 4" in err
+    (made / "synthetic").rename(tmp_path / "before")
+    code, out, err = run(capsys, tmp_path, longer)
+    assert code == 0 and "fine-tuned 4 steps" in out and "going on to 4 steps; the run was to have 3" in err

@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -97,3 +100,49 @@ def test_places_are_gpus_or_cores(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     assert runs.places() == ["cuda:0", "cuda:1"] and runs.places(3) == ["cuda:0", "cuda:1", "cuda:0"]
+
+
+SLEEPS = """
+import os, sys, time, types
+sys.modules["torch"] = types.SimpleNamespace(set_num_threads=lambda _: None)  # seconds of imports that nobody asks for
+sys.modules["datasets"] = types.SimpleNamespace(disable_progress_bars=lambda: None)
+from mvc_hf.ending import exit_code
+from mvc_hf.plugins.classifiers import runs
+
+def sleep(job):
+    open(f"{job}.pid", "w").write(str(os.getpid()))
+    os.replace(f"{job}.pid", job)
+    time.sleep(600)
+
+runs._train = sleep
+if __name__ == "__main__":
+    sys.exit(exit_code(lambda: list(runs.side_by_side(["a", "b"], ["cpu", "cpu"]))))
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_workers_end_with_the_process_that_waits_for_them(tmp_path, number, code):
+    (tmp_path / "sleeps.py").write_text(SLEEPS)
+    parent = subprocess.Popen([sys.executable, "sleeps.py"], cwd=tmp_path)
+    pids = [int(_awaited(tmp_path / name).read_text()) for name in "ab"]
+    parent.send_signal(number)
+    assert parent.wait(300) == code
+    deadline = time.monotonic() + 300
+    while any(_is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, "an orphan goes on"
+        time.sleep(0.05)
+
+
+def _awaited(path):
+    deadline = time.monotonic() + 300
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return path
+
+
+def _is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
