@@ -1,6 +1,6 @@
 """Models with random weights, and banks of what their encoders would have given: to a clock they are as good as real.
 
-`sd15` has the architecture of Stable Diffusion 1.5, `cut` the same blocks at a quarter of the width, for a machine
+`sd15` has the architecture of Stable Diffusion 1.5, `cut` the same blocks at a fifth of the width, for a machine
 without a GPU, and `tiny` tells only whether a script works.
 """
 
@@ -24,7 +24,7 @@ CLASSES, CAPTIONS = 10, 20  # captions of a class
 NAMES = tuple(f"class {i}" for i in range(CLASSES))
 WIDTHS = {  # of the U-Net's blocks, the VAE's, and the text encoder
     "sd15": ((320, 640, 1280, 1280), (128, 256, 512, 512), (768, 12)),
-    "cut": ((80, 160, 320, 320), (32, 64, 128, 128), (192, 4)),
+    "cut": ((64, 128, 256, 256), (32, 64, 128, 128), (192, 4)),
     "tiny": ((32, 32, 32, 32), (32, 32, 32, 32), (32, 1)),
 }
 
@@ -69,20 +69,25 @@ def random_model(shape: str, device: Any, in_channels: int = 4, seed: int = 0) -
     return StableDiffusion(Path(shape), shape, None, tokenizer, *parts, scheduler)
 
 
-def random_banks(model_width: int, side: int, images: int = 320) -> tuple[TextBank, LatentBank]:
-    """Of latents (4, side, side) and captions of 77 tokens, in memory."""
+def latent_shape(model: StableDiffusion, side: int) -> tuple[int, int, int]:
+    """(C, h, w) of images of this side."""
+    return model.vae.config.latent_channels, side // model.vae_factor, side // model.vae_factor
+
+
+def random_banks(model: StableDiffusion, side: int, images: int = 320) -> tuple[TextBank, LatentBank]:
+    """Of images of this side, and captions of 77 tokens, in memory."""
     rng = torch.Generator().manual_seed(0)
     labels = np.repeat(np.arange(CLASSES), CAPTIONS)
     captions = [f"This is an image of {NAMES[label]}. number {i}" for i, label in enumerate(labels)]
     table = CaptionTable(labels, captions, np.arange(len(labels)), CLASSES)
-    embeddings = torch.randn(len(labels) + 1, 77, model_width, generator=rng).half()
-    moments = torch.randn(images, 2, 4, side, side, generator=rng).half()
+    embeddings = torch.randn(len(labels) + 1, 77, model.width, generator=rng).half()
+    moments = torch.randn(images, 2, *latent_shape(model, side), generator=rng).half()
     moments[:, 1] = 0.1
     of = np.arange(images) % CLASSES
     return TextBank(table, embeddings[:-1], embeddings[-1]), LatentBank(moments, of, NAMES, None, False)
 
 
-def training_set(recipe: Recipe, width: int, side: int) -> TrainingSet:
+def training_set(recipe: Recipe, model: StableDiffusion, side: int) -> TrainingSet:
     """Samples from random banks."""
-    text, images = random_banks(width, side)
+    text, images = random_banks(model, side)
     return TrainingSet(recipe, text, images, scaling_factor=0.18215, num_timesteps=1000)

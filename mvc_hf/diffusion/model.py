@@ -15,7 +15,7 @@ from ..hub.download.models import locate
 from ..hub.download.weights import STEMS, listing, variant_of, variants_of
 from ..storage.integrity import check_checkpoint
 from ..storage.layout import CAPTIONS
-from ..utils.foreign import foreign
+from ..utils.foreign import foreign, quiet
 from .checks import COMPONENTS, check_layout, check_numbers, check_whole, try_out
 from .finite import all_finite
 from .sampling import _short
@@ -174,7 +174,8 @@ class StableDiffusion:
         for module in (self.text_encoder, self.vae, self.unet):
             module.to(device)
             if module.dtype != dtype:
-                module.to(dtype)
+                with quiet():  # diffusers warns of layers that should stay as they are, where there are none, too
+                    module.to(dtype)
         return self
 
 

@@ -120,3 +120,9 @@ def test_a_single_file_is_told_how_to_become_a_folder(tmp_path):
     (tmp_path / "old.ckpt").write_bytes(b"x")
     with pytest.raises(ModelError, match=r"is a file, not a model in diffusers' layout.*pickles are not loaded"):
         load_base(str(tmp_path / "old.ckpt"))
+
+
+def test_another_precision_is_taken_without_a_word(tiny_base, capsys, caplog):
+    base = load_base(str(tiny_base)).to(torch.device("cpu"), torch.bfloat16)
+    assert {part.dtype for part in (base.unet, base.vae, base.text_encoder)} == {torch.bfloat16}
+    assert capsys.readouterr().err == "" and not caplog.records
