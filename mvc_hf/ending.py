@@ -139,8 +139,10 @@ def line_of(error: BaseException, stage: str | None = None) -> str | None:
 
 
 def _wrapped(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it was expressly raised from, each once (errors can be raised from each other); what else
-    was under way is no cause of it."""
+    """An error and those that it was expressly raised from, each once: errors can be raised from each other.
+
+    What else was under way is no cause of it.
+    """
     seen: list[BaseException] = []
     while error is not None and not any(error is other for other in seen):
         yield error
