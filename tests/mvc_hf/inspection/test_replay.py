@@ -226,7 +226,7 @@ def test_files_that_were_rewritten(made, tmp_path):
     with pytest.raises(DataError, match="no column 'mix'"):
         find_row(str(tmp_path / "synthetic"), 0)
     recorded = json.loads(table.schema.metadata[b"mvc_hf_made_from"])
-    assert recorded["num_inference_steps"] and "images_per_class" not in recorded  # of the rows, however many there are
+    assert recorded["num_inference_steps"] and "images_per_class" not in recorded  # of the rows, not of their number
 
 
 @pytest.mark.parametrize(
