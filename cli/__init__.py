@@ -14,14 +14,27 @@ from ..errors import MvcError
 from ..hub.environment import check_environment
 from ..utils.text import brief, one_line, shortened, unreadable
 
-# In the order in which a person meets them.
-COMMANDS = ("demo", "caption", "finetune", "preview", "generate", "report", "push", "train", "plan", "run", "replay",
-            "compare", "sweep")  # fmt: skip
+# What each is for, in the order in which a person meets them; said here, so that to list them imports none of them.
+COMMANDS = {
+    "demo": "The whole job, offline, in minutes, on the embedded model and images.",
+    "caption": "Write the captions of a data set to a file.",
+    "finetune": "Fine-tune a Stable Diffusion base on your images.",
+    "preview": "Look at a few rows, at several P and Q, before a long run.",
+    "generate": "Make a synthetic data set from a checkpoint.",
+    "report": "Judge a synthetic data set: fidelity, diversity, copies, labels.",
+    "push": "Publish a checkpoint or a synthetic data set on the Hub.",
+    "train": "Run timm's own train.py with --aug-synthetic.",
+    "plan": "What a recipe will cost here: time, memory, disk, upload.",
+    "run": "All stages of a recipe: caption, fine-tune, generate, push.",
+    "replay": "Make one row of a synthetic data set again, and compare.",
+    "compare": "Real images alone against real and synthetic ones, at equal budget.",
+    "sweep": "Settings of generating against what their images are worth.",
+}
 FILES = {"run": "run_recipe"}  # where a command's file has another name: `run` is the function below
 
 
 class _Commands(click.Group):
-    """Imports the file of a command only for that command, and for the list of them all."""
+    """Imports the file of a command only for that command."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -30,6 +43,10 @@ class _Commands(click.Group):
         if name not in COMMANDS:
             return None
         return importlib.import_module(f".{FILES.get(name, name)}", __package__).command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -13,7 +13,7 @@ from .options import recipe_options, refuse_output, report
 from .sections import SectionedCommand
 
 
-@click.command("caption", cls=SectionedCommand, short_help="Write the captions of a data set to a file.")
+@click.command("caption", cls=SectionedCommand)
 @click.argument("dataset")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="the file: .parquet, .csv or .jsonl"

@@ -11,7 +11,7 @@ from ..config.stages.comparing import CompareSettings
 from .options import given, report, settings_options
 
 
-@click.command("compare", short_help="Real images alone against real and synthetic ones, at equal budget.")
+@click.command("compare")
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("-o", "--output", default=None, help="folder of the run (default: the recipe's output)")
 @click.option(

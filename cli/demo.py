@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 
-@click.command("demo", short_help="The whole job, offline, in minutes, on the embedded model and images.")
+@click.command("demo")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), default=Path("mvc-demo"), show_default=True, help="folder"
 )

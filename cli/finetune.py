@@ -15,7 +15,7 @@ from .options import recipe_options, report
 from .sections import SectionedCommand
 
 
-@click.command("finetune", cls=SectionedCommand, short_help="Fine-tune a Stable Diffusion base on your images.")
+@click.command("finetune", cls=SectionedCommand)
 @click.argument("dataset")
 @click.option(
     "-o",

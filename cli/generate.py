@@ -15,7 +15,7 @@ from .options import recipe_options, report
 from .sections import SectionedCommand
 
 
-@click.command("generate", cls=SectionedCommand, short_help="Make a synthetic data set from a checkpoint.")
+@click.command("generate", cls=SectionedCommand)
 @click.argument("model")
 @click.option(
     "-o",

@@ -9,7 +9,7 @@ import click
 from .options import report
 
 
-@click.command("plan", short_help="What a recipe will cost here: time, memory, disk, upload.")
+@click.command("plan")
 @click.argument("recipe", type=click.Path(path_type=Path))
 def command(recipe: Path) -> None:
     """Measure a few real batches of every stage of a recipe on this machine, and say what all of them will cost.

@@ -22,9 +22,7 @@ NOT_HERE = ("method", "images_per_class", "total", "balance", "per_image", "grou
 FEW = ("3",)
 
 
-@click.command(
-    "preview", cls=SectionedCommand, short_help="Look at a few rows, at several P and Q, before a long run."
-)
+@click.command("preview", cls=SectionedCommand)
 @click.argument("model")
 @click.option(
     "-o",

@@ -11,7 +11,7 @@ from ..storage.layout import METADATA
 from .options import report
 
 
-@click.command("push", short_help="Publish a checkpoint or a synthetic data set on the Hub.")
+@click.command("push")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("repository", required=False)
 @click.option("--private", is_flag=True, help="make the repository private, if it has to be made")

@@ -9,7 +9,7 @@ import click
 from .options import refuse_output, report
 
 
-@click.command("replay", short_help="Make one row of a synthetic data set again, and compare.")
+@click.command("replay")
 @click.argument("dataset")
 @click.argument("row", type=click.IntRange(0))
 @click.option("--model", default=None, help="the checkpoint (default: the one that the data set names)")

@@ -12,7 +12,7 @@ from ..config.assessing import AssessSettings
 from .options import refuse_folder, report, settings_options
 
 
-@click.command("report", short_help="Judge a synthetic data set: fidelity, diversity, copies, labels.")
+@click.command("report")
 @click.argument("synthetic")
 @click.option("--real", required=True, metavar="DATASET", help="the real images that it was made from")
 @click.option(

@@ -10,7 +10,7 @@ import click
 from .options import report
 
 
-@click.command("run", short_help="All stages of a recipe: caption, fine-tune, generate, push.")
+@click.command("run")
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("-o", "--output", default=None, help="folder of the run (default: the recipe's output)")
 def command(recipe: Path, output: str | None) -> None:

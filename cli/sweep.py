@@ -11,7 +11,7 @@ from ..config.stages.comparing import SweepSettings
 from .options import given, report, settings_options
 
 
-@click.command("sweep", short_help="Settings of generating against what their images are worth.")
+@click.command("sweep")
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("-o", "--output", default=None, help="folder of the run (default: the recipe's output)")
 @click.option("--budget", is_flag=True, help="measure a little of everything, and say what the whole will cost")

@@ -7,7 +7,6 @@ import click
 
 @click.command(
     "train",
-    short_help="Run timm's own train.py with --aug-synthetic.",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
 @click.argument("train_py", required=False)

@@ -54,6 +54,13 @@ def test_docs_say_what_the_help_says(capsys):
     assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == module.text()
 
 
+def test_the_list_of_commands_imports_none_of_them():
+    code = "import sys, mvc_hf.cli as c; c.run(['--help']); "
+    code += "print([m for m in (*c.COMMANDS, 'run_recipe') if f'mvc_hf.cli.{m}' in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/")
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
 def test_help_imports_nothing_heavy():
     code = "import sys, mvc_hf.cli as c; c.run(['--help']); c.run(['finetune', '--help']); "
     code += "print([m for m in ('torch', 'diffusers', 'datasets', 'transformers', 'numpy') if m in sys.modules])"
