@@ -1,11 +1,11 @@
 """What a change costs: two checkouts of this project, each with a Python of its own, in turns on the same work.
 
-    python benchmarks/versions.py --before ../old ../old/.venv/bin/python --after . python [--turns 5] [--parts loader …]
+    python benchmarks/versions.py --before ../old ../old/.venv/bin/python --after . python [--turns 5] [--parts …]
 
-Fine-tuning and generating are whole commands on one base and one data set (--assets, as `mvc_hf/assets` of a checkout that
-both can read), each for two numbers of steps or images: the difference of the times is what the steps or images cost,
-without start-up, which is printed apart. The loader and the mixing are each checkout's own `benchmarks/loader.py` and
-`benchmarks/mixing.py`: their ratios against timm's reader and against a plain copy, which a busy machine changes little.
+Fine-tuning and generating are whole commands on one base and one data set (--assets, as `mvc_hf/assets` of a checkout
+that both can read), each for two numbers of steps or images: the difference of the times is what the steps or images
+cost, without start-up, which is printed apart. The loader and the mixing are each checkout's own `loader.py` and
+`mixing.py`: ratios against timm's reader and against a plain copy, which a busy machine changes little.
 """
 
 import argparse
@@ -56,7 +56,7 @@ class Side:
         return time.perf_counter() - start, done.stdout
 
     def per_unit(self, command, counts, assets, work):
-        """Seconds a step or an image, by the difference of two runs with caches of their own, and those of the small run."""
+        """Seconds a step or an image, by the difference of two runs with caches of their own; those of the small one."""
         times = [self.run(command(self, assets, work / str(n), n), work / str(n))[0] for n in counts]
         return (times[1] - times[0]) / (counts[1] - counts[0]), times[0]
 
@@ -89,7 +89,10 @@ def measure(part, side, assets, work):
         return {f"mixing, P Q = {name}: time / copy": ratio for name, ratio in found.items()}
     helping = [side.run([side.python, "-m", "mvc_hf.cli", "--help"], work)[0] for _ in range(5)]
     importing = [side.run([side.python, "-c", "import mvc_hf"], work)[0] for _ in range(5)]
-    return {"--help, s": statistics.median(helping), "import mvc_hf with Python's start, s": statistics.median(importing)}
+    return {
+        "--help, s": statistics.median(helping),
+        "import mvc_hf with Python's start, s": statistics.median(importing),
+    }
 
 
 def main():

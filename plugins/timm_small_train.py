@@ -16,7 +16,9 @@ from timm.loss import LabelSmoothingCrossEntropy
 from timm.models import create_model
 from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
+from torch.utils.data import Dataset
 
+from mvc_hf.augment.picture_memory import PictureMemory
 from mvc_hf.plugins.classifiers.last_epoch import marks  # by its full name: the hook loads this file as a script
 from mvc_hf.storage.notes import write_json
 
@@ -51,6 +53,10 @@ def main() -> None:
     common = {"name": args.dataset, "root": args.data_dir, "batch_size": args.batch_size, "seed": args.seed}
     train_set = create_dataset(split=args.train_split, is_training=True, **common)
     test_set = create_dataset(split=args.val_split, is_training=False, **common)
+    if hasattr(train_set, "real"):  # with synthetic images, which are remembered anyway
+        train_set.real = Remembered(train_set.real)
+    else:
+        train_set = Remembered(train_set)
     size = {"input_size": (3, args.input_size, args.input_size), "device": device}
     size |= {"num_workers": 0, "persistent_workers": False}
     loader = create_loader(
@@ -64,7 +70,7 @@ def main() -> None:
     )
     test_loader = create_loader(test_set, batch_size=250, crop_pct=1.0, **size)
 
-    optimizer = create_optimizer_v2(model, opt="adamw", lr=args.lr, weight_decay=args.weight_decay)
+    optimizer = create_optimizer_v2(model, opt="adamw", lr=args.lr, weight_decay=args.weight_decay, fused=True)
     scheduler, epochs = create_scheduler_v2(
         optimizer,
         sched="cosine",
@@ -89,6 +95,25 @@ def main() -> None:
     right = _right(model, test_loader)
     result = {"top1": 100 * right.float().mean().item(), "updates": updates, "seed": args.seed, "right": marks(right)}
     write_json(Path(args.output), result)
+
+
+class Remembered(Dataset):
+    """Real images that are decoded once: a small set is read in every one of hundreds of epochs."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset, self.transform = dataset, None
+        self._memory, self._labels = PictureMemory(), {}
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, row: int) -> tuple[Any, int]:
+        image = self._memory.get(row, self._read)
+        return (image if self.transform is None else self.transform(image)), self._labels[row]
+
+    def _read(self, row: int) -> Any:
+        image, self._labels[row] = self.dataset[row]
+        return image
 
 
 @torch.inference_mode()

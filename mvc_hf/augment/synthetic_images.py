@@ -12,6 +12,7 @@ import numpy as np
 from ..data.base import Source
 from ..errors import DataError
 from ..utils.text import normal, some
+from .picture_memory import PictureMemory
 from .schedules import share
 from .scores import Selection
 
@@ -50,6 +51,7 @@ class SyntheticImages:
         else:
             self._rows = selection.rows(seed, limit)
         self.labels = np.concatenate(found)[self._rows]
+        self._memory = PictureMemory()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -60,6 +62,9 @@ class SyntheticImages:
         Raises:
             DataError: it is broken; the message names the row.
         """
+        return self._memory.get(i, self._read)
+
+    def _read(self, i: int) -> Any:
         source, row = self._place(i)
         return source.image(row)
 
