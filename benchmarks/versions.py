@@ -56,7 +56,7 @@ class Side:
         return time.perf_counter() - start, done.stdout
 
     def per_unit(self, command, counts, assets, work):
-        """Seconds a step or an image, by the difference of two runs with caches of their own; those of the small one."""
+        """Seconds a step or an image, by the difference of two runs with caches of their own; the small one's."""
         times = [self.run(command(self, assets, work / str(n), n), work / str(n))[0] for n in counts]
         return (times[1] - times[0]) / (counts[1] - counts[0]), times[0]
 
