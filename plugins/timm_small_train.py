@@ -102,7 +102,8 @@ class Remembered(Dataset):
 
     def __init__(self, dataset: Any) -> None:
         self.dataset, self.transform = dataset, None
-        self._memory, self._labels = PictureMemory(), {}
+        self._memory = PictureMemory()
+        self._labels: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -108,10 +108,17 @@ class StableDiffusion:
             digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
 
-    def tokens_of(self, texts: list[str]) -> str:
-        """Hex digest of the token ids of texts: of a tokenizer, what it does counts, not in which files it lies."""
-        ids = self.tokenizer(texts, truncation=True, max_length=self.tokens).input_ids
-        return hashlib.blake2b(json.dumps(ids).encode(), digest_size=16).hexdigest()
+    def tokenizer_fingerprint(self) -> str:
+        """Hex digest of how texts become token ids: of the rules and the vocabulary, not of the files they lie in.
+
+        Not of the ids of all texts, either: there may be a million, and this is asked whenever a bank is opened.
+        """
+        tokenizer = self.tokenizer
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        rules = json.loads(backend.to_str()) if backend is not None else {"model": tokenizer.get_vocab()}
+        kept = {name: rules.get(name) for name in ("normalizer", "pre_tokenizer", "post_processor", "model")}
+        kept |= {"added": rules.get("added_tokens"), "pad": tokenizer.pad_token_id, "length": self.tokens}
+        return hashlib.blake2b(json.dumps(kept, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     @torch.inference_mode()
     def encode_text(self, texts: list[str]) -> torch.Tensor:

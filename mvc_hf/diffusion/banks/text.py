@@ -39,7 +39,7 @@ class TextBank:
         texts = [*table.captions, ""]
         made_from = {
             "texts": texts,
-            "tokens": base.tokens_of(texts),
+            "tokenizer": base.tokenizer_fingerprint(),
             "encoder": base.encoder_fingerprint("text_encoder"),
         }
         shape = (len(texts), base.tokens, base.width)

@@ -126,3 +126,21 @@ def test_another_precision_is_taken_without_a_word(tiny_base, capsys, caplog):
     base = load_base(str(tiny_base)).to(torch.device("cpu"), torch.bfloat16)
     assert {part.dtype for part in (base.unet, base.vae, base.text_encoder)} == {torch.bfloat16}
     assert capsys.readouterr().err == "" and not caplog.records
+
+
+def test_a_tokenizer_is_known_by_what_it_does(tiny_base, tmp_path):
+    base = load_base(str(tiny_base))
+    known = base.tokenizer_fingerprint()
+    base.encode_text(["a cat"])  # which sets how it pads and cuts
+    assert base.tokenizer_fingerprint() == known
+    copy = shutil.copytree(tiny_base, tmp_path / "copy")
+    shutil.rmtree(copy / "tokenizer")
+    base.tokenizer.save_pretrained(copy / "tokenizer")
+    assert load_base(str(copy)).tokenizer_fingerprint() == known
+
+    file = copy / "tokenizer" / "tokenizer.json"
+    rules = json.loads(file.read_text(encoding="utf-8"))
+    first, second, *others = rules["model"]["merges"]
+    rules["model"]["merges"] = [second, first, *others]  # other ids for some texts, and the same vocabulary
+    file.write_text(json.dumps(rules), encoding="utf-8")
+    assert load_base(str(copy)).tokenizer_fingerprint() != known
