@@ -2,8 +2,8 @@
 
     python benchmarks/bank_opening.py [--captions 1000000] [--repeats 3]
 
-Captions are sentences of ten words; the fingerprints of tokenizer and encoder are the embedded base's. The embeddings are
-zeros of 1×32: a file that was found sound is not read again on opening, so what it holds does not count.
+Captions are sentences of ten words; the fingerprints of tokenizer and encoder are the embedded base's. The embeddings
+are zeros of 1×32: a file that was found sound is not read again on opening, so what it holds does not count.
 """
 
 import argparse
@@ -16,9 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-WORDS = (
-    "a the red small photo of bird house tree cat seen from above dark bright with long short wings and roof".split()
-)
+WORDS = ("red", "small", "photo", "bird", "house", "tree", "cat", "above", "dark", "bright", "long", "short", "roof")
 
 
 def captions(count):
