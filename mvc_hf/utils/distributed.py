@@ -50,7 +50,7 @@ def in_turn(state: Any) -> Iterator[None]:
     """The main process, then the first one of every other machine, then all others. All of them must enter it.
 
     What the first one leaves in the cache the others find: those of its machine, or of all where machines share it.
-    They may wait for hours, so not by the group that hands on gradients, which takes an hour's silence for an accident.
+    They may wait for hours, so not by the group that hands on gradients: to that, long silence is an accident.
 
     Args:
         state: accelerate's `PartialState` or `Accelerator`.

@@ -9,8 +9,8 @@ from ...diffusion.model import precision
 from ...errors import RecipeError
 from ...utils.distributed import on_cpu
 
-# What `accelerate launch` says through the environment of engines that take a model apart, or rewrite it: how a training
-# goes on, its moving average and what is published want it whole, with its parameters under their own names.
+# What `accelerate launch` says through the environment of engines that take a model apart: checkpoints, the moving
+# average and what is published want it whole, with its parameters under their own names.
 ENGINES = {
     "ACCELERATE_USE_FSDP": "FSDP splits the weights over the processes",
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed takes the optimizer over",
