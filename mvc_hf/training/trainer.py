@@ -90,7 +90,7 @@ class Trainer:
             Stopped: by Ctrl-C, in this or in another process.
         """
         with (
-            Interruption("a checkpoint is written after this step") as interruption,
+            Interruption(f"a checkpoint is written after this step{self._if_others_end()}") as interruption,
             bar(self.schedule.steps, "fine-tuning", " steps", done=self.step) as shown,
         ):
             batches = self._batches()
@@ -116,6 +116,11 @@ class Trainer:
                         f"stopped at step {self.step}; the same command goes on from there", signal=interruption.signal
                     )
         self.check_sound()
+
+    def _if_others_end(self) -> str:
+        """What is said beside that: to a step that waits for a process which has died comes no end."""
+        several = self.accelerator.num_processes > 1
+        return "; if another process has died, the same command goes on from the last one" if several else ""
 
     def updates(self) -> Iterator[torch.Tensor]:
         """Update after update, each with its loss, without validation and checkpoints: for those who only measure."""

@@ -82,6 +82,8 @@ class TrainingState:
         state = agreed(newest_state(folder) if is_main_process() else None)
         if not state:
             return 0, {}
+        if not state.exists():
+            raise OutputError(f"{state} is not on this machine: let the output folder lie where all machines see it")
         if self.ema is not None:
             self.ema.to(self.unet.device)
         found = load_state(state, **vars(self))
