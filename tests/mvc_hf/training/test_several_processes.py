@@ -45,7 +45,9 @@ def launch(tmp_path_factory):
 def two(launch, photos, tiny_base):
     """A run of two processes. Not to be written to."""
     out = launch.folder / "two"
-    launch("finetune", photos, "-o", out, "--base", tiny_base, "--train-batch-size", 2, *FLAGS)
+    (launch.folder / "watched").mkdir()
+    command = ["finetune", photos, "-o", out, "--base", tiny_base, "--train-batch-size", 2, *FLAGS]
+    launch(*command, WATCHED=str(launch.folder / "watched"))
     return out
 
 
@@ -71,10 +73,15 @@ def test_two_processes_do_what_one_does(launch, two, photos, tiny_base, tmp_path
     assert done.stdout.count("12 images of 3 classes in 3 shards") == 1
 
 
-def test_one_process_encodes_for_both(two):
-    encoded = (two.parent / "0.txt").read_text().splitlines()
-    images = sum(int(line.split()[1]) for line in encoded if line.startswith("encode_images"))
-    assert images == 27 and not (two.parent / "1.txt").exists()
+@pytest.mark.parametrize(("what", "count"), [("encode_images", 27), ("encode_text", 25)])
+def test_one_process_encodes_for_both(two, what, count):
+    """Both try the base out on a sample or two."""
+
+    def encoded(rank):
+        lines = (two.parent / "watched" / f"{rank}.txt").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith(what))
+
+    assert encoded(0) - encoded(1) == count and encoded(1) <= 2
 
 
 def test_a_run_that_lost_a_process_ends_and_goes_on(launch, two, photos, tiny_base):
