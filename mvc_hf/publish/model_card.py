@@ -93,8 +93,8 @@ def _said_of_lora(recipe: dict[str, Any], files: Mapping[str, str]) -> str:
         return ""
     kept = "; by itself, for peft and the widened base, it is in `adapter/`" if set(ADAPTER) <= set(files) else ""
     return (
-        f" Of the U-Net, the first convolution was trained, and a LoRA adapter of rank {markdown(recipe['lora_rank'])} "
-        f"beside the weights of its attention. The adapter is merged into these weights{kept}."
+        " Of the U-Net, the first convolution was trained, and a LoRA adapter of rank "
+        f"{markdown(recipe['lora_rank'])} beside the weights of its attention, which is merged into these{kept}."
     )
 
 

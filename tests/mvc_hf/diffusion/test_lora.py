@@ -30,7 +30,7 @@ def test_what_is_trained_is_conv_in_and_the_adapters(unet):
     assert {"conv_in.weight", "conv_in.bias"} < names
     assert all(".lora_" in name for name in names if not name.startswith("conv_in"))
     attentions = sum(name.endswith("to_q.base_layer.weight") for name in unet.state_dict())
-    assert len(names) == 2 + 2 * 4 * attentions and attentions == 6
+    assert len(names) == 2 + 2 * 4 * attentions and attentions == 8
     assert not set(frozen_tensors(unet)) & names and len(frozen_tensors(unet)) + len(names) == len(unet.state_dict())
 
 
