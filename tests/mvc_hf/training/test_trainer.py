@@ -3,11 +3,11 @@
 import math
 import os
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 from training_runs import assert_same_run, change, die, dies_in, log, weights
 
 from mvc_hf.errors import DivergedError, NotEnoughMemory, Stopped
@@ -118,7 +118,13 @@ def test_what_does_not_fit_by_halves_either_names_the_flag(recipe, tmp_path, mon
 
 def test_one_process_of_several_halves_nothing(recipe, tmp_path, monkeypatch):
     too_large(monkeypatch, 4)
-    monkeypatch.setattr(Accelerator, "num_processes", 2)
+    halve = Trainer._halve_batches
+
+    def among_several(self):
+        self.accelerator = SimpleNamespace(num_processes=2)
+        return halve(self)
+
+    monkeypatch.setattr(Trainer, "_halve_batches", among_several)
     with pytest.raises(NotEnoughMemory, match="what helps: --train-batch-size"):
         finetune(recipe, tmp_path / "out")
 
