@@ -71,10 +71,13 @@ def merged(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def merged_unet(unet: Any) -> Any:
-    """A plain U-Net that does what one with adapters does; itself, where it has none."""
+    """A plain U-Net that does what one with adapters does, on the CPU; itself, where it has none.
+
+    On the CPU, because a training checkpoint is merged there, too: equal weights are to make equal files.
+    """
     if not getattr(unet, "peft_config", None):
         return unet
-    return unet_of(unet.config, merged(unet.state_dict()))
+    return unet_of(unet.config, merged({name: tensor.cpu() for name, tensor in unet.state_dict().items()}))
 
 
 def unet_of(config: Any, tensors: dict[str, torch.Tensor]) -> Any:

@@ -144,6 +144,7 @@ def measure_finetuning(
     trained = sum(parameter.numel() for parameter in run.parameters)
     # As it will be loaded for generating.
     model.unet = merged_unet(run.accelerator.unwrap_model(run.unet, keep_fp32_wrapper=False))
+    model.unet.to(run.accelerator.device)
     what = f"{schedule.steps} updates of {schedule.samples} images"
     return Cost(
         what, each.times(schedule.steps) + looks, _disk_of_training(recipe, model, schedule.steps, trained)
