@@ -28,8 +28,8 @@ import torch
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.diffusion.model import StableDiffusion, load_base
 from mvc_hf.diffusion.unet import widen_unet
-from mvc_hf.training.finetune import accelerator_of
 from mvc_hf.training.lr_schedule import TrainingSchedule
+from mvc_hf.training.setup.accelerator import accelerator_of
 from mvc_hf.training.trainer import Trainer
 from mvc_hf.workflows.demo import assets
 

@@ -40,8 +40,8 @@ from mvc_hf.diffusion.model import precision
 from mvc_hf.diffusion.unet import widen_unet
 from mvc_hf.generation.finishing import finished_rows
 from mvc_hf.generation.generator import Generator
-from mvc_hf.training.finetune import accelerator_of
 from mvc_hf.training.lr_schedule import TrainingSchedule
+from mvc_hf.training.setup.accelerator import accelerator_of
 from mvc_hf.training.trainer import Trainer
 
 BATCHES = 3  # of ours in a row: the PNGs of one are made while the next is sampled

@@ -23,6 +23,7 @@ from .utils.memory import LESS, is_memory_error
 from .utils.text import collapsed, one_line, reason, shortened
 
 STOPPED = "stopped; the same command goes on where it was"
+GOES_ON = ("caption", "finetune", "generate", "run")  # what several processes share, and the same command goes on with
 LONGEST = 1500  # characters of a line: names that somebody made as long as he could need not fill the screen
 PATIENCE = 5.0  # seconds that a launcher has to end the others of a process that has failed
 _WORKER_LOST = re.compile(r"DataLoader worker \(pid.*\) (exited unexpectedly|is killed by signal: (?P<signal>[\w ]+))")
@@ -89,12 +90,12 @@ def failed(line: str, *, follows: bool = False, code: int = 1) -> int:
         follows: the error came of another process's. A launcher is about to end this one, too, and takes the first
             that ends by itself for the cause.
     """
-    if follows:
-        time.sleep(PATIENCE)
     rank = os.environ.get("RANK", "")  # any of several may be the first to fail, and a launcher then ends the others
     line = shortened(one_line(collapsed(line)), LONGEST)
     print(f"Error{f' (rank {rank})' if rank.isdecimal() else ''}: {line}", file=sys.stderr, flush=True)
-    if not follows:
+    if follows:
+        time.sleep(PATIENCE)
+    else:
         _tell_launcher(line)
     return code
 
@@ -104,7 +105,11 @@ def line_of(error: BaseException, stage: str | None = None) -> str | None:
     peer = _lost_peer(error)
     if peer is not None:
         why = re.sub(r"^\[\S+\] ", "", reason(peer)).partition(". ")[0]
-        return f"lost the connection to another process of this run ({why}): the line of the one that ended says why"
+        goes_on = "; the same command goes on from what is saved" if stage in GOES_ON else ""
+        return (
+            f"lost the connection to another process of this run ({why}): it has ended, and says why itself where it "
+            f"was not killed{goes_on}"
+        )
     ours = next((e for e in _wrapped(error) if isinstance(e, MvcError)), None)
     if ours is not None:
         return collapsed(str(ours))

@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "comparison": {"data", "config"},
     "captions": {"data", "config", "hub"},
     "diffusion": {"captions", "data", "mixing", "hub", "config"},
-    "artifacts": {"captions", "data", "config", "hub"},
+    "artifacts": {"diffusion", "captions", "data", "config", "hub"},
     "methods": {"diffusion", "mixing", "config"},
     "training": {"methods", "diffusion", "artifacts", "captions", "data", "mixing", "hub", "config"},
     "publish": {"methods", "artifacts", "augment", "captions", "config", "data", "hub", "report"},

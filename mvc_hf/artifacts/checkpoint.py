@@ -86,7 +86,7 @@ def load_captions(folder: Path, class_names: tuple[str, ...]) -> CaptionTable:
     return CaptionTable.load(folder / CAPTIONS, class_names)
 
 
-def versions() -> dict[str, str]:
+def versions(*extras: str) -> dict[str, str]:
     from .. import __version__
 
-    return {"mvc_hf": __version__, **{name: metadata.version(name) for name in LIBRARIES}}
+    return {"mvc_hf": __version__, **{name: metadata.version(name) for name in (*LIBRARIES, *extras)}}

@@ -26,6 +26,7 @@ from .checkpoint import CheckpointMetadata
 DRAFT = "draft.json"  # what `mvc.json` will say, but for what only the end tells
 STATE, EMA, UNET = "state.json", "ema.safetensors", "unet.safetensors"  # of a training checkpoint
 UNET_CONFIG = "checkpoints/unet.json"  # of the U-Net that is trained
+UNET_FROZEN = "checkpoints/frozen.safetensors"  # what of its weights is not, where LoRA trains others
 FROZEN = ("scheduler", "text_encoder", "tokenizer", "vae")
 
 
@@ -113,24 +114,26 @@ def _write(made: Path, out: Path, state: Path, metadata: CheckpointMetadata) -> 
         shutil.copytree(out / name, made / name)
     for name in ("model_index.json", CAPTIONS):
         shutil.copy(out / name, made / name)
-    _unet_of(out / UNET_CONFIG, state).save_pretrained(made / "unet", safe_serialization=True)
+    _unet_of(out, state).save_pretrained(made / "unet", safe_serialization=True)
     sha256 = digests_of(made, [*files_of_checkpoint(made), CAPTIONS])
     replace(metadata, sha256=sha256).save(made)
 
 
-def _unet_of(config: Path, state: Path) -> Any:
+def _unet_of(out: Path, state: Path) -> Any:
     """The U-Net of a training checkpoint as it would be published: the moving average, where there is one."""
-    import torch
     from diffusers import UNet2DConditionModel
     from safetensors.torch import load_file
 
-    with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(config))
-    tensors = load_file(state / UNET)
-    if (state / EMA).exists():
-        averages = load_file(state / EMA)
-        tensors |= {name: averages[str(i)] for i, (name, _) in enumerate(unet.named_parameters())}
-    unet.load_state_dict(tensors, assign=True)
+    from ..diffusion.lora import merged, unet_of
+
+    values, tensors = UNet2DConditionModel.load_config(out / UNET_CONFIG), load_file(state / UNET)
+    averages = load_file(state / EMA) if (state / EMA).exists() else {}
+    frozen = out / UNET_FROZEN
+    if frozen.exists():
+        return unet_of(values, merged({**load_file(frozen), **tensors, **averages}))
+    unet = unet_of(values, tensors)
+    names = [name for name, _ in unet.named_parameters()]
+    unet.load_state_dict({**tensors, **{names[int(i)]: value for i, value in averages.items()}}, assign=True)
     return unet
 
 
@@ -139,6 +142,8 @@ def frozen_files(out: Path) -> Iterator[str]:
     for name in FROZEN:
         yield from (f"{name}/{path.name}" for path in sorted((out / name).iterdir()))
     yield from ("model_index.json", UNET_CONFIG, CAPTIONS)
+    if (out / UNET_FROZEN).exists():
+        yield UNET_FROZEN
 
 
 def drafted(out: Path) -> CheckpointMetadata | None:

@@ -14,7 +14,7 @@ from ..errors import DivergedError, ModelError, RecipeError
 from ..hub.download.models import locate
 from ..hub.download.weights import STEMS, listing, variant_of, variants_of
 from ..storage.integrity import check_checkpoint
-from ..storage.layout import CAPTIONS
+from ..storage.layout import ADAPTER, CAPTIONS
 from ..utils.foreign import foreign, quiet
 from .checks import COMPONENTS, check_layout, check_numbers, check_whole, try_out
 from .finite import all_finite
@@ -204,7 +204,7 @@ def load_base(model: str, variant: str | None = None) -> StableDiffusion:
     if found is None:
         raise ModelError(_not_a_folder(model))
     folder, name, revision = found
-    check_checkpoint(folder, lambda name: name != CAPTIONS)
+    check_checkpoint(folder, lambda name: name != CAPTIONS and name not in ADAPTER)
     with foreign(f"cannot load {model}"):
         check_layout(folder, model)
         check_numbers(folder, model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -29,6 +30,27 @@ def widen_unet(unet: Any) -> Any:
     unet.conv_in = new.requires_grad_(old.weight.requires_grad)
     unet.register_to_config(in_channels=new.in_channels)
     return unet
+
+
+def trained_parameters(unet: Any) -> Iterator[torch.nn.Parameter]:
+    """Those that are trained: all, or what LoRA has added."""
+    return (parameter for parameter in unet.parameters() if parameter.requires_grad)
+
+
+def trained_tensors(unet: Any) -> dict[str, torch.Tensor]:
+    """What training changes of a U-Net, by name."""
+    frozen = frozen_tensors(unet)
+    return {name: tensor.contiguous() for name, tensor in unet.state_dict().items() if name not in frozen}
+
+
+def frozen_tensors(unet: Any) -> dict[str, torch.Tensor]:
+    """What it does not change, by name."""
+    return {name: p.detach().contiguous() for name, p in unet.named_parameters() if not p.requires_grad}
+
+
+def load_trained(unet: Any, tensors: dict[str, torch.Tensor]) -> None:
+    """Put back what `trained_tensors` gave. Raises RuntimeError where it is of another network."""
+    unet.load_state_dict({**frozen_tensors(unet), **tensors})
 
 
 def check_trainable(scheduler: Any) -> None:

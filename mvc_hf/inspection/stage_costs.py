@@ -23,6 +23,7 @@ from ..data.decoding import to_rgb
 from ..data.groups import Groups
 from ..diffusion.banks.latents import IMAGE_BATCH, LatentBank, moments_of
 from ..diffusion.banks.text import TEXT_BATCH, TextBank
+from ..diffusion.lora import merged_unet
 from ..diffusion.model import StableDiffusion
 from ..diffusion.sampling import steps_from
 from ..errors import DivergedError
@@ -30,9 +31,11 @@ from ..generation.finishing import png_threads
 from ..generation.generator import Generator
 from ..generation.opening import Banks
 from ..training.dataset import TrainingSet
-from ..training.finetune import accelerator_of, captioner_of, captions_of
+from ..training.finetune import captioner_of, captions_of
 from ..training.holdout import PROBE_IMAGES
 from ..training.lr_schedule import TrainingSchedule
+from ..training.setup.accelerator import accelerator_of
+from ..training.setup.optimizer import bytes_of_moments
 from ..training.trainer import Trainer
 from .cost_table import Estimate
 from .measuring import BATCHES, SAMPLES, Cost, Enough, Sample, StepClock, seconds_per_item
@@ -138,9 +141,14 @@ def measure_finetuning(
     each = seconds_per_item(updates())
     probed = 2 * min(PROBE_IMAGES, held_out) * math.ceil(schedule.steps / schedule.validation_steps)
     looks = each.times(FORWARD * probed / schedule.samples)
-    run.accelerator.unwrap_model(run.unet, keep_fp32_wrapper=False)  # as it will be loaded for generating
+    trained = sum(parameter.numel() for parameter in run.parameters)
+    # As it will be loaded for generating.
+    model.unet = merged_unet(run.accelerator.unwrap_model(run.unet, keep_fp32_wrapper=False))
+    model.unet.to(run.accelerator.device)
     what = f"{schedule.steps} updates of {schedule.samples} images"
-    return Cost(what, each.times(schedule.steps) + looks, _disk_of_training(recipe, model, schedule.steps)), None
+    return Cost(
+        what, each.times(schedule.steps) + looks, _disk_of_training(recipe, model, schedule.steps, trained)
+    ), None
 
 
 def measure_generating(generator: Generator, classes: int, total: int, sample: Sample | None) -> tuple[Cost, None]:
@@ -232,13 +240,19 @@ def training_images(
     return len(whole), len(whole.held_out)
 
 
-def _disk_of_training(recipe: Recipe, model: StableDiffusion, steps: int) -> dict[str, int]:
-    """Weights are stored in full precision, for resuming with Adam's two moments and the moving average."""
+def _disk_of_training(recipe: Recipe, model: StableDiffusion, steps: int, trained: int) -> dict[str, int]:
+    """Weights are stored in full precision, for resuming with Adam's two moments and the moving average.
+
+    Args:
+        trained: parameters that are trained. With LoRA all others are stored once.
+    """
     unet, vae, text = (FULL * sum(p.numel() for p in part.parameters()) for part in (
         model.unet, model.vae, model.text_encoder
     ))  # fmt: skip
     kept = min(recipe.checkpoints_total_limit, math.ceil(steps / recipe.checkpointing_steps))
-    return {"checkpoint": unet + vae + text, "training state": unet * (3 + recipe.use_ema) * kept}
+    state = FULL * trained * (1 + recipe.use_ema) + bytes_of_moments(recipe, trained)
+    frozen = unet if recipe.lora_rank else 0
+    return {"checkpoint": unet + vae + text, "training state": state * kept + frozen}
 
 
 def _denoising(generator: Generator, classes: int, size: int) -> tuple[Estimate, float, torch.Tensor]:

@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import OutputError
 from ..hub.ids import DATASET, MODEL
 from ..storage.integrity import check_folder, recorded_of_checkpoint
-from ..storage.layout import CAPTIONS, MANIFEST, METADATA
+from ..storage.layout import ADAPTER, CAPTIONS, MANIFEST, METADATA
 from ..storage.manifest import read_manifest
 from ..utils.text import brief
 
@@ -67,7 +67,8 @@ def finished(folder: Path) -> Finished:
         raise OutputError(f"no folder {str(folder)!r}: give one made by mvc-hf finetune or mvc-hf generate")
     if (folder / METADATA).exists():
         recorded = recorded_of_checkpoint(folder)
-        return _checked(Finished(folder, MODEL, dict(_model_files(folder)), recorded))
+        files = dict(_model_files(folder)) | {name: own_file(folder, name) for name in ADAPTER if name in recorded}
+        return _checked(Finished(folder, MODEL, files, recorded))
     manifest = read_manifest(folder)
     if manifest is not None and manifest.get("complete"):
         hashes = _hashes(folder, manifest)

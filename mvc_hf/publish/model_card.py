@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..storage.layout import ADAPTER
 from .markup import markdown, pairs, python_literal, yaml_code, yaml_text
 from .provenance import Origin, publishable
 from .rendering import (
@@ -50,6 +52,7 @@ def model_card(folder: Path, repo_id: str | None = None) -> str:
         pairing="a random one of the same class" if same_class else "itself",
         coarse=markdown(recipe.get("coarse")),
         fine=markdown(recipe.get("fine")),
+        lora=_said_of_lora(recipe, metadata.sha256 or {}),
         recipe=yaml_code(recipe),
         versions=pairs(("library", "version"), publishable(metadata.versions)),
         metrics=pairs(("figure", "value"), with_spaces(publishable(metadata.training))),
@@ -82,6 +85,17 @@ def _model_metadata(base: Origin, source: Origin) -> dict[str, Any]:
         pipeline_tag="image-to-image",
         tags=["stable-diffusion", "instruct-pix2pix", "data-augmentation", "synthetic-data", "mvc_hf"],
     ).to_dict()
+
+
+def _said_of_lora(recipe: dict[str, Any], files: Mapping[str, str]) -> str:
+    """Which of the weights were trained, where not all of them were."""
+    if not recipe.get("lora_rank"):
+        return ""
+    kept = "; by itself, for peft and the widened base, it is in `adapter/`" if set(ADAPTER) <= set(files) else ""
+    return (
+        " Of the U-Net, the first convolution was trained, and a LoRA adapter of rank "
+        f"{markdown(recipe['lora_rank'])} beside the weights of its attention, which is merged into these{kept}."
+    )
 
 
 def _model_licence(base: Origin, source: Origin) -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from ..artifacts.checkpoint import CheckpointMetadata, versions
-from ..artifacts.steps import DRAFT, UNET_CONFIG, drafted, frozen_files
+from ..artifacts.steps import DRAFT, UNET_CONFIG, UNET_FROZEN, drafted, frozen_files
 from ..captions.formats.endings import is_captions_file
 from ..captions.loading import caption_source
 from ..captions.sources import MODEL, CaptionSource, captioned
@@ -24,16 +25,17 @@ from ..data.groups import Groups
 from ..data.loading import open_for
 from ..diffusion.banks.latents import IMAGE_BATCH, LatentBank
 from ..diffusion.banks.text import TextBank
-from ..diffusion.model import StableDiffusion, load_base, precision
+from ..diffusion.lora import check_lora, save_adapter
+from ..diffusion.model import StableDiffusion, load_base
 from ..diffusion.saving import save_frozen_parts, save_pipeline
-from ..diffusion.unet import check_trainable
+from ..diffusion.unet import check_trainable, frozen_tensors
 from ..errors import RecipeError
 from ..hub.metadata import licence_of
 from ..storage.integrity import digests_of, files_of_checkpoint
-from ..storage.layout import CAPTIONS, PLACES
+from ..storage.layout import ADAPTER, CAPTIONS, PLACES
 from ..storage.locks import locked_folder
 from ..storage.notes import write_json
-from ..utils.distributed import agreed, on_cpu
+from ..utils.distributed import agreed, in_turn
 from ..utils.memory import check_room, enough_memory
 from ..utils.progress import is_main_process, say
 from ..utils.text import counted, some
@@ -42,6 +44,8 @@ from .holdout import HOLDOUT_FROM
 from .lr_schedule import TrainingSchedule
 from .output.folder import begun, check_folder, claim, compare, fingerprints, is_finished
 from .output.leaving import leave
+from .setup.accelerator import accelerator_of
+from .setup.optimizer import bytes_of_moments, check_optimizer
 from .trainer import Trainer
 
 
@@ -108,7 +112,7 @@ def _finetune(recipe: Recipe, out: Path, accelerator: Any) -> CheckpointMetadata
             write_json(out / PLACES, {"dataset": str(Path(recipe.dataset).expanduser().absolute())})
     made_from = agreed(made_from)
     run, result = fingerprints(made_from)
-    if agreed(is_main_process() and is_finished(out, result)):
+    if agreed(is_main_process() and is_finished(out, result, ADAPTER if recipe.lora_keep_adapter else ())):
         say(f"{out} is finished already; nothing to do")
         if recipe.checkpoints_total_limit == 0 and is_main_process():
             leave(out, 0)
@@ -125,7 +129,11 @@ def _finetune(recipe: Recipe, out: Path, accelerator: Any) -> CheckpointMetadata
     if is_main_process():
         save_pipeline(inputs.base, unet, out)
         inputs.table.save(out / CAPTIONS)
-        metadata = replace(metadata, sha256=digests_of(out, [*files_of_checkpoint(out), CAPTIONS]))
+        names = [*files_of_checkpoint(out), CAPTIONS]
+        if recipe.lora_keep_adapter and recipe.lora_rank:
+            save_adapter(trainer.state.unet, recipe.lora_rank, inputs.base.name, out)
+            names += ADAPTER
+        metadata = replace(metadata, sha256=digests_of(out, names))
         metadata.save(out)
         leave(out, recipe.checkpoints_total_limit)
     accelerator.wait_for_everyone()
@@ -137,6 +145,8 @@ def _draft(out: Path, metadata: CheckpointMetadata, inputs: _Inputs, unet: Any) 
     there = drafted(out)
     if there is None:
         save_frozen_parts(inputs.base, unet, out, out / UNET_CONFIG)
+        if frozen := frozen_tensors(unet):
+            save_file(frozen, out / UNET_FROZEN)
         inputs.table.save(out / CAPTIONS)
     if there is None or there.fingerprint != metadata.fingerprint:
         sha256 = digests_of(out, frozen_files(out)) if there is None else there.sha256
@@ -170,6 +180,8 @@ def _prepared(recipe: Recipe, out: Path, accelerator: Any) -> _Inputs:
     """Open data and base, caption and encode: what can be refused is refused before anything is spent on it."""
     known = _settings(recipe)
     compare(out, known)
+    check_optimizer(recipe)
+    check_lora(recipe.lora_rank)
     source = open_for(recipe)
     words = {"dataset": f"{counted(len(source.rows), 'image')} of {source.name}"}
     known["dataset"] = source.fingerprint
@@ -190,7 +202,7 @@ def _prepared(recipe: Recipe, out: Path, accelerator: Any) -> _Inputs:
     say_cuts(table, source.class_words, base)
 
     base.to(accelerator.device)
-    with accelerator.main_process_first():  # one process encodes, the others find it done
+    with in_turn(accelerator):  # one process encodes, the others find it done
         text = TextBank.build(table, base)
         images = LatentBank.build(source, base, resolution=resolution, max_broken=recipe.max_broken)
     base.vae.to("cpu")  # from here on only the U-Net works: the memory is its own
@@ -219,25 +231,15 @@ def check_training_fits(
     first = 4 * base.vae.config.block_out_channels[0] * resolution**2  # bytes of an image, in full precision
     check_room(min(IMAGE_BATCH, images) * first, device, f"encoding images at --resolution {resolution}")
     weights = sum(parameter.numel() for parameter in base.unet.parameters())
+    trained = 0 if recipe.lora_rank else weights  # adapters are small
     latents = recipe.train_batch_size * (resolution // base.vae_factor) ** 2
     width = 4 if recipe.mixed_precision == "no" else 2
-    needed = 4 * 4 * weights + 2 * width * latents * base.unet.config.block_out_channels[0]
-    check_room(needed, device, f"--train-batch-size {recipe.train_batch_size} at --resolution {resolution}")
-
-
-def accelerator_of(recipe: Recipe) -> Any:
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
-    precision(recipe.mixed_precision)  # says so if this machine does not have it
-    # Without this, a second run in one process would have to have the precision of the first one.
-    if hasattr(AcceleratorState, "_reset_state"):
-        AcceleratorState._reset_state()
-    return Accelerator(
-        gradient_accumulation_steps=recipe.gradient_accumulation_steps,
-        mixed_precision=recipe.mixed_precision,
-        cpu=on_cpu(),
+    needed = (
+        4 * (weights + trained)
+        + bytes_of_moments(recipe, trained)
+        + 2 * width * latents * base.unet.config.block_out_channels[0]
     )
+    check_room(needed, device, f"--train-batch-size {recipe.train_batch_size} at --resolution {resolution}")
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
@@ -285,9 +287,14 @@ def _metadata(
         native_size=images.native_size,
         grey=images.grey,
         training=summary,
-        versions=versions(),
+        versions=versions(*_extras(recipe)),
         images_of_class=tuple(map(len, images.members)),
     )
+
+
+def _extras(recipe: Recipe) -> list[str]:
+    """The libraries that it was made with besides those that every run is made with."""
+    return ["peft"] * bool(recipe.lora_rank) + ["bitsandbytes"] * (recipe.optimizer == "adamw8bit")
 
 
 def _described(source: Source) -> dict[str, Any]:

@@ -13,10 +13,12 @@ import torch
 from ..config.recipe import Recipe
 from ..diffusion.compiling import CompiledUNet
 from ..diffusion.finite import all_finite
+from ..diffusion.lora import add_lora, merged_unet
 from ..diffusion.model import StableDiffusion
-from ..diffusion.unet import widen_unet
+from ..diffusion.unet import trained_parameters, widen_unet
 from ..errors import DivergedError, Stopped
 from ..utils.interrupt import Interruption
+from ..utils.memory import is_memory_error
 from ..utils.progress import bar, is_main_process, say
 from .dataset import TrainingSet, prefetched, sample_numbers
 from .divergence import LossCheck, diverged
@@ -27,13 +29,18 @@ from .objective import Batch, denoising_loss
 from .output.best import BestWeights
 from .output.log import TrainingLog
 from .output.state import TrainingState, notes_of, saved_states
+from .setup.optimizer import make_optimizer
+
+
+class BatchTooLarge(Exception):
+    """The memory did not suffice for the passes of a batch. No weight has changed."""
 
 
 class Trainer:
     """One training run, which goes on where an earlier one in its folder ended.
 
     Args:
-        base: its U-Net is widened and trained in place.
+        base: its U-Net is widened, given adapters where the recipe asks for LoRA, and trained in place.
         accelerator: accelerate's, for this recipe.
         out: gets `training_log.csv` and `checkpoints/`.
         made_from: a fingerprint, kept in the checkpoints: they can tell whose they are.
@@ -42,6 +49,7 @@ class Trainer:
         step: updates done.
         loss: of the last update, over all processes; None where fp16's gradient scaler has skipped it.
         published_step: of the weights that are published, once they are asked for.
+        batch_size, accumulation: images at a time, and batches of an update: the recipe's, or by halves.
     """
 
     def __init__(
@@ -53,18 +61,17 @@ class Trainer:
         self.recipe, self.schedule, self.set, self.accelerator = recipe, schedule, training_set, accelerator
         self.alphas_cumprod = base.scheduler.alphas_cumprod.to(accelerator.device)
         self.prediction_type: str = base.scheduler.config.prediction_type
+        self.batch_size, self.accumulation = recipe.train_batch_size, recipe.gradient_accumulation_steps
         unet = widen_unet(base.unet).requires_grad_(True).train().to(accelerator.device)
+        if recipe.lora_rank is not None:
+            add_lora(unet, recipe.lora_rank, recipe.seed)
         if recipe.gradient_checkpointing:
             unet.enable_gradient_checkpointing()
         at_once = accelerator.device.type != "cpu"  # a launch for hundreds of weights, where launches are what counts
-        self.ema = EMAModel(unet.parameters(), decay=recipe.ema_decay, foreach=at_once) if recipe.use_ema else None
-        optimizer = torch.optim.AdamW(
-            unet.parameters(), lr=recipe.learning_rate, betas=(recipe.adam_beta1, recipe.adam_beta2),
-            weight_decay=recipe.adam_weight_decay, eps=recipe.adam_epsilon, fused=True,
-        )  # fmt: skip
-        self.unet, self.optimizer = accelerator.prepare(unet, optimizer)
+        self.parameters = list(trained_parameters(unet))  # to look for them in each step takes a hundredth of it
+        self.ema = EMAModel(self.parameters, decay=recipe.ema_decay, foreach=at_once) if recipe.use_ema else None
+        self.unet, self.optimizer = accelerator.prepare(unet, make_optimizer(recipe, self.parameters))
         self.compiled = CompiledUNet(self.unet, recipe.compile)
-        self.parameters = list(self.unet.parameters())  # to look for them in each step takes a hundredth of it
         trained = accelerator.unwrap_model(self.unet)
         self.state = TrainingState(trained, self.ema, self.optimizer.optimizer, accelerator.scaler)
         self.checkpoints, self.made_from = out / "checkpoints", made_from
@@ -83,12 +90,19 @@ class Trainer:
             Stopped: by Ctrl-C, in this or in another process.
         """
         with (
-            Interruption("a checkpoint is written after this step") as interruption,
+            Interruption(f"a checkpoint is written after this step{self._if_others_end()}") as interruption,
             bar(self.schedule.steps, "fine-tuning", " steps", done=self.step) as shown,
         ):
             batches = self._batches()
             while self.step < self.schedule.steps and not self._copies():
-                loss, stop = self._agreed(self._update(batches), interruption.requested)
+                try:
+                    update = self._update(batches)
+                except BatchTooLarge:
+                    if not self._halve_batches():
+                        raise
+                    batches = self._batches()
+                    continue
+                loss, stop = self._agreed(update, interruption.requested)
                 self.step += 1
                 self._note(loss)
                 self._log()
@@ -102,6 +116,11 @@ class Trainer:
                         f"stopped at step {self.step}; the same command goes on from there", signal=interruption.signal
                     )
         self.check_sound()
+
+    def _if_others_end(self) -> str:
+        """What is said beside that: to a step that waits for a process which has died comes no end."""
+        several = self.accelerator.num_processes > 1
+        return "; if another process has died, the same command goes on from the last one" if several else ""
 
     def updates(self) -> Iterator[torch.Tensor]:
         """Update after update, each with its loss, without validation and checkpoints: for those who only measure."""
@@ -120,7 +139,7 @@ class Trainer:
         """
         if not all_finite([*self.state.weights(), *self.state.moments()]):
             raise self._diverged("weights are not finite")
-        few = self.set.rows[: min(2, self.recipe.train_batch_size)]
+        few = self.set.rows[: min(2, self.batch_size)]
         with self.state.averaged():
             published = self._probe(few)
         if not math.isfinite(published) or not math.isfinite(self._probe(few)):
@@ -129,54 +148,88 @@ class Trainer:
     def published_unet(self) -> Any:
         """The U-Net as it is published: the moving average of its weights, where there is one.
 
-        With `early_stopping` it is that of the step with the best held-out loss.
+        With `early_stopping` it is that of the step with the best held-out loss. Adapters are merged into it; they
+        themselves are then in `state.unet`.
         """
         unet, best = self.accelerator.unwrap_model(self.unet), self.monitor.best_step
         if self.ema is not None:
-            self.ema.copy_to(unet.parameters())
+            self.ema.copy_to(self.parameters)
         self.published_step = self.step
         if self.recipe.early_stopping and 0 < best < self.step and self.best.put_back(best, unet):
             self.published_step = best
             say(f"published are the weights of step {best}, with the best kept-aside loss ({self.monitor.best:.4f})")
-        return unet.eval()
+        return merged_unet(unet).eval()
 
     def summary(self) -> dict[str, Any]:
         """Of the weights that are published."""
         figures: dict[str, Any] = {"steps": self.step}
+        if self._is_halved():
+            figures["images_at_a_time"] = self.batch_size
         if self.published_step not in (None, self.step):
             figures |= {"published_step": self.published_step, "published_held_out_loss": self.monitor.best}
         return figures | {"images": len(self.set), "held_out": len(self.set.held_out), **self.monitor.last}
 
     def _batches(self) -> Iterator[Batch]:
         """Made ahead while a GPU works; on a CPU the threads that make them would be taken from the model."""
-        recipe, accelerator = self.recipe, self.accelerator
+        accelerator = self.accelerator
         numbers = sample_numbers(
-            range(self.step, self.schedule.steps), recipe.train_batch_size, recipe.gradient_accumulation_steps,
+            range(self.step, self.schedule.steps), self.batch_size, self.accumulation,
             accelerator.process_index, accelerator.num_processes,
         )  # fmt: skip
         return map(self.set.batch, numbers) if accelerator.device.type == "cpu" else prefetched(self.set, numbers)
 
     def _update(self, batches: Iterator[Batch]) -> torch.Tensor:
-        """One update of the weights; returns this process's loss."""
+        """One update of the weights; returns this process's loss. Raises BatchTooLarge."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.learning_rate(self.step)
-        total = torch.zeros((), device=self.accelerator.device)
-        for _ in range(self.recipe.gradient_accumulation_steps):
-            with self.accelerator.accumulate(self.unet):
-                batch = next(batches)
-                with self.compiled.common():
-                    loss = self._loss(batch, self.recipe.snr_gamma)
-                    self.accelerator.backward(loss)
-                total += loss.detach() / self.recipe.gradient_accumulation_steps
-                if self.accelerator.sync_gradients:
-                    norm = self.accelerator.clip_grad_norm_(self.parameters, self.recipe.max_grad_norm)
-                    if norm is not None:  # DeepSpeed keeps it to itself
-                        total += 0 * norm  # nothing, or NaN: one number tells of both
-                self.optimizer.step()
-                self.optimizer.zero_grad()
+        total = self._gradients(batches)
+        total += 0 * self.accelerator.clip_grad_norm_(self.parameters, self.recipe.max_grad_norm)  # 0 or NaN: of both
+        self.optimizer.step()
+        self.optimizer.zero_grad()
         if self.ema is not None:
             self.ema.step(self.parameters)
         return total
+
+    def _gradients(self, batches: Iterator[Batch]) -> torch.Tensor:
+        """Both passes of all batches of an update; returns the loss."""
+        total = torch.zeros((), device=self.accelerator.device)
+        for _ in range(self.accumulation):
+            batch = next(batches)
+            try:
+                with self.accelerator.accumulate(self.unet), self.compiled.common():
+                    loss = self._loss(batch, self.recipe.snr_gamma)
+                    self.accelerator.backward(loss)
+            except Exception as error:
+                if is_memory_error(error):
+                    raise BatchTooLarge from error
+                raise
+            total += loss.detach() / self.accumulation
+        return total
+
+    def _halve_batches(self) -> bool:
+        """Whether updates can be made of half the images at a time, from now on: the same ones, and the same mean.
+
+        Once, and not of one process among several: the others would wait for the gradients of those it had.
+        """
+        alone = self.accelerator.num_processes == 1
+        if not alone or self._is_halved() or self.batch_size % 2:
+            return False
+        say(
+            f"note: the memory does not suffice for {self.batch_size} images at a time: from step {self.step + 1} on "
+            f"it is {self.batch_size // 2}, and as many in an update (--train-batch-size {self.batch_size // 2} "
+            f"--gradient-accumulation-steps {2 * self.accumulation} is the same from the start)"
+        )
+        self._take_halves()
+        return True
+
+    def _take_halves(self) -> None:
+        self.batch_size, self.accumulation = self.batch_size // 2, 2 * self.accumulation
+        self.accelerator.gradient_accumulation_steps, self.accelerator.step = self.accumulation, 0
+        self.state.optimizer.zero_grad()
+        self.compiled.begun = False
+
+    def _is_halved(self) -> bool:
+        return self.batch_size < self.recipe.train_batch_size
 
     def _loss(self, batch: Batch, snr_gamma: float | None = None) -> torch.Tensor:
         with self.accelerator.autocast():
@@ -220,7 +273,7 @@ class Trainer:
 
     def _probe(self, rows: np.ndarray) -> float:
         with self.compiled.seldom():
-            return probe_loss(self._loss, self.set, rows, self.recipe.train_batch_size)
+            return probe_loss(self._loss, self.set, rows, self.batch_size)
 
     def _copies(self) -> bool:
         if stop := self.monitor.out_of_patience(self.recipe.early_stopping):
@@ -234,6 +287,8 @@ class Trainer:
         self.check_sound()
         # "looks" is what the first checkpoints called it: they can still be gone on from.
         notes = {"looks": vars(self.monitor), "loss": self.loss, "made_from": self.made_from}
+        if self._is_halved():
+            notes["halved"] = True
         self.state.save(self.checkpoints, self.step, notes, keep=max(1, self.recipe.checkpoints_total_limit))
         if is_main_process():
             kept = [notes_of(state).get("looks", {}) for state in saved_states(self.checkpoints)]
@@ -245,6 +300,8 @@ class Trainer:
         step, notes = self.state.resume(self.checkpoints)
         if notes:
             self.monitor, self.loss = HoldoutMonitor(**notes["looks"]), notes["loss"]
+            if notes.get("halved"):
+                self._take_halves()
             say(f"going on from step {step} of {self.schedule.steps}")
         if is_main_process():
             self.log.forget_after(step)

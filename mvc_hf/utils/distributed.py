@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
+
+LONGEST_WAIT = timedelta(days=2)  # for another process to encode what is then there for all
 
 
 def process_state() -> Any:
@@ -40,6 +43,33 @@ def gathered(values: list[Any]) -> list[Any]:
     from accelerate.utils import gather_object
 
     return sorted(gather_object(values))
+
+
+@contextlib.contextmanager
+def in_turn(state: Any) -> Iterator[None]:
+    """The main process, then the first one of every other machine, then all others. All of them must enter it.
+
+    What the first one leaves in the cache the others find: those of its machine, or of all where machines share it.
+    They may wait for hours, so not by the group that hands on gradients: to that, long silence is an accident.
+
+    Args:
+        state: accelerate's `PartialState` or `Accelerator`.
+    """
+    if state.num_processes == 1:
+        yield
+        return
+    import torch.distributed
+
+    patient = torch.distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
+    turn = 0 if state.is_main_process else 1 if state.is_local_main_process else 2
+    try:
+        for _ in range(turn):
+            torch.distributed.barrier(patient)
+        yield
+        for _ in range(turn, 2):
+            torch.distributed.barrier(patient)
+    finally:
+        torch.distributed.destroy_process_group(patient)
 
 
 class Alone:

@@ -54,6 +54,7 @@ class Stream(IntEnum):
     FOLD = 15
     WEIGHT = 16
     VALIDATION = 17
+    ADAPTER = 18
 
 
 def words(

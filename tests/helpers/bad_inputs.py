@@ -193,7 +193,7 @@ WORDS = {
         "--lr-scheduler": ["none"], "--pairing": ["none"], "--fit": ["none"], "--mixed-precision": ["none"],
         "--window": ["x", "1", "2,1", "nan,1", "1,1", "a,b", "auto,auto", f"0,{DIGITS}"],
         "--resolution": ["7", "17", "0"], "--label-column": ["none"], "--caption-prompt": ["\0"],
-        "--adam-beta1": ["1"], "--holdout-fraction": ["0.9"],
+        "--adam-beta1": ["1"], "--holdout-fraction": ["0.9"], "--optimizer": ["none", "adamw16bit"],
     },
     "report": {
         "--features": ["none", "", "../x", "hf-hub:org/x", "local-dir:<checkpoint>", "resnet18.none", "resnet81", LONG,
@@ -470,6 +470,8 @@ def environment() -> Iterator[Case]:
             yield case("environment", FINE[command], environment=values)
     for value in ("<file>", "<file>/x", "/sys/none", "/dev/zero"):
         yield case("environment", FINE["finetune"], environment={"MVC_HF_CACHE": value})
+    for engine in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"):
+        yield case("environment", FINE["finetune"], environment={engine: "true"})
 
 
 # train
@@ -510,6 +512,7 @@ USAGE = [
     "finetune x -o",
     "generate x -o y --balance", "generate x -o y --total 5 --per-image 5",
     "generate x -o y --guidance-start 0.5 --guidance-stop 0.5", "preview x --guidance-start 1",
+    "finetune x -o y --base z --lora-keep-adapter",
     "finetune x -o y", "preview x --rows 0", "finetune x -o y --report-to wandb", "finetune x -o y --random_flip",
     "finetune x -o y --resume-from-checkpoint latest", "generate x -o y --lr-scheduler linear",
     "compare", "sweep", "compare x y", "compare x --seeds many", "sweep x --coarse", "compare ./none", "sweep ./none",

@@ -6,10 +6,12 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
 from mvc_hf.config.recipe import Recipe
+from mvc_hf.training.trainer import Trainer
 
 
 def change(recipe: Recipe, **settings: Any) -> Recipe:
@@ -34,3 +36,14 @@ def assert_same_run(a: Path, b: Path) -> None:
 def die(*_: Any, **__: Any) -> None:
     """In the place of a function: a kill, as far as a process can do that to itself."""
     raise MemoryError
+
+
+def dies_in(patch: pytest.MonkeyPatch, step: int) -> None:
+    """Have runs die in the update after so many."""
+
+    def dying(self: Trainer, *arguments: Any, update: Any = Trainer._update) -> Any:
+        if self.step == step:
+            raise MemoryError
+        return update(self, *arguments)
+
+    patch.setattr(Trainer, "_update", dying)

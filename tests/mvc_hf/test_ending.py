@@ -133,6 +133,7 @@ def test_peers_are_lost_only_where_there_are_some(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert "another process of this run (Connection closed by peer [127.0.0.1]:4021)" in line_of(RuntimeError(PEER))
     assert line_of(torch.distributed.DistBackendError("remote process exited")).startswith("lost the connection")
+    assert line_of(RuntimeError(PEER), "finetune").endswith("; the same command goes on from what is saved")
     assert line_of(RuntimeError("shapes do not match")) is None
     wrapped = DataError("cannot go on")
     wrapped.__cause__ = RuntimeError(PEER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from ...errors import RecipeError
 from ..fields import BOTH, FINETUNE, MOST_AT_A_TIME, UNLESS_DEFAULT, Settings, setting
 
 _setting = partial(setting, on=(FINETUNE,))
@@ -33,6 +34,23 @@ class FinetuneSettings(Settings):
         24.0, "passes over the images, where --max-train-steps is not given", above=0, maximum=1e6
     )
     max_train_steps: int | None = _setting(None, "updates (default: follows the size of the data)", minimum=1)
+    lora_rank: int | None = _setting(
+        None,
+        "train adapters of this rank beside the attention's weights, and conv_in, in place of the whole U-Net: less "
+        "memory; they are merged into what is published (extra: lora; default: the whole U-Net)",
+        minimum=1,
+        maximum=4096,
+        identity=UNLESS_DEFAULT,
+    )
+    lora_keep_adapter: bool = _setting(
+        False, "leave the adapter of --lora-rank by itself, too, in adapter/, as peft has them", identity=False
+    )
+    optimizer: str = _setting(
+        "adamw",
+        "adamw8bit: that of bitsandbytes, whose moments take a quarter of the memory",
+        choices=("adamw", "adamw8bit"),
+        identity=UNLESS_DEFAULT,
+    )
     learning_rate: float = _setting(5e-5, "peak learning rate of AdamW", above=0, maximum=1)
     lr_scheduler: str = _setting(
         "cosine",
@@ -82,3 +100,8 @@ class FinetuneSettings(Settings):
     checkpoints_total_limit: int = _setting(
         2, "checkpoints kept for resuming (0: one, until the run is finished)", minimum=0, identity=False
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lora_keep_adapter and self.lora_rank is None:
+            raise RecipeError("--lora-keep-adapter goes with --lora-rank: without it there is no adapter")

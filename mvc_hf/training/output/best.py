@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ...diffusion.unet import load_trained, trained_tensors
 from ...errors import MvcError
 from ...storage.integrity import is_intact, xxh3
 from ...storage.notes import read_json, write_json
@@ -36,7 +37,7 @@ class BestWeights:
         temporary = path.with_name(f".{path.name}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        save_file({name: t.contiguous() for name, t in unet.state_dict().items()}, temporary / WEIGHTS)
+        save_file(trained_tensors(unet), temporary / WEIGHTS)
         write_json(temporary / NOTE, {"step": step, "xxh3": xxh3(temporary / WEIGHTS)})
         shutil.rmtree(path, ignore_errors=True)
         os.replace(temporary, path)
@@ -52,7 +53,7 @@ class BestWeights:
         if tensors is None:
             say(f"note: the best weights, of step {step}, are gone or damaged: the last ones are published")
             return False
-        unet.load_state_dict(tensors)
+        load_trained(unet, tensors)
         return True
 
     def forget_all_but(self, steps: Iterable[int]) -> None:

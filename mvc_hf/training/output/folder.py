@@ -6,6 +6,7 @@ The marker `checkpoints/run.json` holds everything that decides what comes out. 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -166,11 +167,12 @@ def is_known(out: Path, run: str, result: str) -> bool:
     return known == {True} or not (known or states or strangers(out, "checkpoints", "training_log.csv"))
 
 
-def is_finished(out: Path, result: str) -> bool:
+def is_finished(out: Path, result: str, more: Sequence[str] = ()) -> bool:
     """Whether the result is there, as it was made. Where it is damaged it is written again, if it can be.
 
     Args:
         result: its fingerprint; that of a shorter run is no result.
+        more: files that it is to have, and need not have been made with.
 
     Raises:
         OutputError: it cannot.
@@ -181,7 +183,7 @@ def is_finished(out: Path, result: str) -> bool:
         metadata = CheckpointMetadata.load(out)
         if metadata.fingerprint != result:
             return False
-        bad = damaged(out, metadata.sha256 or {})
+        bad = damaged(out, metadata.sha256 or {}) or [name for name in more if not (out / name).exists()]
         wrong = described(out, bad) if bad else ""
     except ModelError:
         wrong = f"{out / METADATA} cannot be read"

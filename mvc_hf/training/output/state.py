@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ...diffusion.finite import all_finite
+from ...diffusion.unet import load_trained, trained_parameters, trained_tensors
 from ...errors import MvcError, OutputError
 from ...storage.integrity import damaged, xxh3
 from ...storage.notes import read_json, write_json
@@ -32,9 +33,9 @@ class TrainingState:
     """What of a run changes with every update, and is saved and put back.
 
     Attributes:
-        unet: as it is, in no process's wrapper.
-        ema: diffusers' `EMAModel`, or None.
-        optimizer: torch's.
+        unet: as it is, in no process's wrapper. What of it is not trained is not saved.
+        ema: diffusers' `EMAModel` of what is trained, or None.
+        optimizer: torch's, or one of the same kind.
         scaler: torch's `GradScaler`, or None.
     """
 
@@ -45,7 +46,7 @@ class TrainingState:
 
     def weights(self) -> Iterator[torch.Tensor]:
         """Those that are trained, and their moving average where there is one."""
-        yield from self.unet.parameters()
+        yield from trained_parameters(self.unet)
         yield from self.ema.shadow_params if self.ema else ()
 
     def moments(self) -> Iterator[torch.Tensor]:
@@ -57,13 +58,13 @@ class TrainingState:
     def averaged(self) -> Iterator[None]:
         """With the moving average in the place of the weights, where there is one."""
         if self.ema is not None:
-            self.ema.store(self.unet.parameters())
-            self.ema.copy_to(self.unet.parameters())
+            self.ema.store(trained_parameters(self.unet))
+            self.ema.copy_to(trained_parameters(self.unet))
         try:
             yield
         finally:
             if self.ema is not None:
-                self.ema.restore(self.unet.parameters())
+                self.ema.restore(trained_parameters(self.unet))
 
     def save(self, folder: Path, step: int, notes: dict[str, Any], keep: int) -> None:
         """Save it as it is after `step` updates, in the main process. Arguments as of `save_state`."""
@@ -81,6 +82,8 @@ class TrainingState:
         state = agreed(newest_state(folder) if is_main_process() else None)
         if not state:
             return 0, {}
+        if not state.exists():
+            raise OutputError(f"{state} is not on this machine: let the output folder lie where all machines see it")
         if self.ema is not None:
             self.ema.to(self.unet.device)
         found = load_state(state, **vars(self))
@@ -100,11 +103,11 @@ def save_state(
     temporary = folder / f".{path.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    save_file(_contiguous(unet.state_dict()), temporary / "unet.safetensors")
+    save_file(trained_tensors(unet), temporary / "unet.safetensors")
     tensors, settings = _split(optimizer.state_dict()["state"])
     save_file(tensors, temporary / "optimizer.safetensors")
     if ema is not None:
-        averages = {str(i): p.contiguous() for i, p in enumerate(ema.shadow_params)}
+        averages = {name: p.contiguous() for name, p in zip(_average_names(unet), ema.shadow_params)}
         save_file(averages, temporary / "ema.safetensors")
     values = {
         "step": step,
@@ -127,11 +130,11 @@ def load_state(path: Path, *, unet: Any, ema: Any, optimizer: Any, scaler: Any) 
     """Put everything back as it was. Returns the number of steps done and the notes."""
     try:
         values = _read(path)
-        unet.load_state_dict(_tensors(path / "unet.safetensors"))
+        load_trained(unet, _tensors(path / "unet.safetensors"))
         if ema is not None:
             averages = _tensors(path / "ema.safetensors")
-            for i, parameter in enumerate(ema.shadow_params):
-                parameter.copy_(averages[str(i)])
+            for name, parameter in zip(_average_names(unet), ema.shadow_params):
+                parameter.copy_(averages[name])
             ema.optimization_step = values["ema_step"]
         state = _join(_tensors(path / "optimizer.safetensors"), values["optimizer"])
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
@@ -188,8 +191,11 @@ def step_of(state: Path) -> int:
     return int(state.name.removeprefix("step-"))
 
 
-def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+def _average_names(unet: Any) -> list[str]:
+    """What averages are called in their file: by number, and with LoRA, where not all are there, by name."""
+    names = [name for name, parameter in unet.named_parameters() if parameter.requires_grad]
+    everything = len(names) == len(list(unet.parameters()))
+    return [str(i) for i in range(len(names))] if everything else names
 
 
 def _tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -202,12 +208,21 @@ def _split(state: dict[int, dict[str, Any]]) -> tuple[dict[str, torch.Tensor], d
     tensors: dict[str, torch.Tensor] = {}
     settings: dict[str, Any] = {}
     for index, values in state.items():
-        for name, value in values.items():
+        for name, value in _flat(values).items():
             if isinstance(value, torch.Tensor):
                 tensors[f"{index}/{name}"] = value.contiguous()
             else:
                 settings[f"{index}/{name}"] = value
     return tensors, settings
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """Of bitsandbytes' optimisers: what is quantised lies one level deeper, and all share the maps of its values."""
+    inner = [name for name, value in values.items() if isinstance(value, dict)]
+    flat = {name: value for name, value in values.items() if name not in inner}
+    for name in inner:
+        flat |= {k: v.clone() if k.startswith("qmap") else v for k, v in values[name].items()}
+    return flat
 
 
 def _join(tensors: dict[str, torch.Tensor], settings: dict[str, Any]) -> dict[int, dict[str, Any]]:

@@ -42,7 +42,7 @@ def test_every_flag_of_the_commands_is_a_setting():
             for option in parameter.opts if isinstance(parameter, click.Option) else ():
                 if option.startswith("--"):
                     value = {option[2:]: _some_value(option, parameter)}
-                    with_others = {"--balance": {"total": 5}}.get(option, {})
+                    with_others = {"--balance": {"total": 5}, "--lora-keep-adapter": {"lora_rank": 4}}.get(option, {})
                     RunRecipe.from_dict({"push-to-hub": True} | with_others | value)
 
 

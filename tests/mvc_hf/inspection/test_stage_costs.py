@@ -12,7 +12,8 @@ from mvc_hf.diffusion.model import load_base
 from mvc_hf.errors import DataError
 from mvc_hf.inspection import estimate
 from mvc_hf.inspection.estimate import plan
-from mvc_hf.inspection.stage_costs import training_images
+from mvc_hf.inspection.measuring import Sample
+from mvc_hf.inspection.stage_costs import measure_finetuning, training_images
 from mvc_hf.training.finetune import captioner_of, captions_of, finetune
 
 
@@ -64,3 +65,17 @@ def test_pictures_are_planned_in_the_shape_that_they_will_have(tiny_base, tmp_pa
     assert generator.size == size
     made = generator.finished(Image.new("RGB", (16, 16)))
     assert (made.size, made.mode) == (size, "L")
+
+
+def test_of_adapters_what_is_trained_is_counted_and_generating_is_measured_without_them(scans, tiny_base, tmp_path):
+    pytest.importorskip("peft")
+    settings = {"lora_rank": 4, "train_batch_size": 2, "max_train_steps": 2, "checkpoints_total_limit": 1}
+    recipe = Recipe(dataset=scans, base=str(tiny_base), **settings)
+    source, model = open_for(recipe), load_base(str(tiny_base))
+    table = captions_of(recipe, captioner_of(recipe), source)
+    (tmp_path / "measured").mkdir()
+    cost, _ = measure_finetuning(recipe, model, table, Sample.of(source), None, 16, tmp_path / "measured")
+    assert not getattr(model.unet, "peft_config", None)
+    finetune(recipe, tmp_path / "out")
+    kept = sum(path.stat().st_size for path in (tmp_path / "out" / "checkpoints").rglob("*.safetensors"))
+    assert cost.disk["training state"] == pytest.approx(kept, rel=0.2)

@@ -3,13 +3,14 @@
 import math
 import os
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from training_runs import assert_same_run, change, die, log, weights
+from training_runs import assert_same_run, change, die, dies_in, log, weights
 
-from mvc_hf.errors import DivergedError, Stopped
+from mvc_hf.errors import DivergedError, NotEnoughMemory, Stopped
 from mvc_hf.training import finetune as finetune_module
 from mvc_hf.training import trainer
 from mvc_hf.training.finetune import finetune
@@ -66,6 +67,66 @@ def test_two_half_batches_are_one_batch(recipe, tmp_path):
     finetune(change(recipe, train_batch_size=4, gradient_accumulation_steps=2, max_train_steps=3), tmp_path / "two")
     for a, b in zip(log(tmp_path / "one"), log(tmp_path / "two")):
         assert float(a["loss"]) == pytest.approx(float(b["loss"]), rel=1e-5)
+
+
+def too_large(monkeypatch, size, times=99):
+    """Passes of so many images do not fit into the memory, so many times."""
+    loss, left = Trainer._loss, [times]
+
+    def fails(self, batch, snr_gamma=None):
+        found = loss(self, batch, snr_gamma)
+        if len(batch) == size and found.requires_grad and left[0]:
+            left[0] -= 1
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return found
+
+    monkeypatch.setattr(Trainer, "_loss", fails)
+
+
+def test_a_batch_that_does_not_fit_is_halved_once_and_said(recipe, tmp_path, monkeypatch, capsys):
+    """What comes out is what the flags that are named would have given, to the last bit."""
+    asked = change(recipe, train_batch_size=4, gradient_accumulation_steps=2)
+    finetune(change(recipe, train_batch_size=2, gradient_accumulation_steps=4), tmp_path / "flags")
+    capsys.readouterr()
+    too_large(monkeypatch, 4)
+    metadata = finetune(asked, tmp_path / "halved")
+    assert_same_run(tmp_path / "flags", tmp_path / "halved")
+    assert metadata.training["images_at_a_time"] == 2 and metadata.recipe["train_batch_size"] == 4
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: the memory")]
+    assert len(said) == 1 and "--train-batch-size 2 --gradient-accumulation-steps 4" in said[0]
+
+
+def test_a_run_of_halves_goes_on_by_halves(recipe, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        too_large(patch, 4, times=1)
+        finetune(recipe, tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        too_large(patch, 4, times=1)
+        dies_in(patch, step=5)
+        finetune(recipe, tmp_path / "killed")
+    assert finetune(recipe, tmp_path / "killed").training["images_at_a_time"] == 2
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.mark.parametrize("settings", [{"train_batch_size": 3}, {"train_batch_size": 4}])
+def test_what_does_not_fit_by_halves_either_names_the_flag(recipe, tmp_path, monkeypatch, settings):
+    too_large(monkeypatch, settings["train_batch_size"])
+    too_large(monkeypatch, 2)
+    with pytest.raises(NotEnoughMemory, match="what helps: --train-batch-size"):
+        finetune(change(recipe, **settings), tmp_path / "out")
+
+
+def test_one_process_of_several_halves_nothing(recipe, tmp_path, monkeypatch):
+    too_large(monkeypatch, 4)
+    halve = Trainer._halve_batches
+
+    def among_several(self):
+        self.accelerator = SimpleNamespace(num_processes=2)
+        return halve(self)
+
+    monkeypatch.setattr(Trainer, "_halve_batches", among_several)
+    with pytest.raises(NotEnoughMemory, match="what helps: --train-batch-size"):
+        finetune(recipe, tmp_path / "out")
 
 
 def test_training_lowers_the_loss(recipe, tmp_path):

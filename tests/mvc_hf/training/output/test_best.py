@@ -12,7 +12,7 @@ from mvc_hf.training.trainer import Trainer
 
 
 def unet(value):
-    return torch.nn.Linear(2, 2).requires_grad_(False).apply(lambda m: m.weight.fill_(value))
+    return torch.nn.Linear(2, 2).requires_grad_(False).apply(lambda m: m.weight.fill_(value)).requires_grad_(True)
 
 
 def test_weights_come_back_as_they_were_or_not_at_all(tmp_path, capsys):

@@ -1,0 +1,1 @@
+"""What a training is set up with: its processes and its optimizer."""
