@@ -4,22 +4,23 @@
 
 Fine-tuning and generating are whole commands on one base and one data set (--assets, as `mvc_hf/assets` of a checkout
 that both can read), each for two numbers of steps or images: the difference of the times is what the steps or images
-cost, without start-up, which is printed apart. The loader and the mixing are each checkout's own `loader.py` and
+cost, without start-up, which is printed apart. Times are those of processors, since a busy machine changes them less
+than the clock's: give OMP_NUM_THREADS=1. The loader and the mixing are each checkout's own `loader.py` and
 `mixing.py`: ratios against timm's reader and against a plain copy, which a busy machine changes little.
 """
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 PARTS = ("finetune", "generate", "loader", "mixing", "start-up")
-STEPS = (20, 80)
-IMAGES = (16, 64)  # of each class
+STEPS = (5, 45)
+IMAGES = (4, 28)  # of each class
 SIDES = ("before", "after")
 
 
@@ -46,14 +47,15 @@ class Side:
         self.checkpoint = None
 
     def run(self, command, work, cache=None):
-        """Seconds that the command took, and what it wrote."""
+        """Seconds of processors that the command took, and what it wrote."""
         work.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {"MVC_HF_CACHE": str(cache or work / "cache"), "HF_HUB_OFFLINE": "1"}
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(list(map(str, command)), cwd=work, capture_output=True, text=True, env=environment)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
         if done.returncode:
             sys.exit(done.stderr)
-        return time.perf_counter() - start, done.stdout
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
 
     def per_unit(self, command, counts, assets, work):
         """Seconds a step or an image, by the difference of two runs with caches of their own; the small one's."""
