@@ -22,6 +22,7 @@ COMMANDS = {
     "preview": "Look at a few rows, at several P and Q, before a long run.",
     "generate": "Make a synthetic data set from a checkpoint.",
     "report": "Judge a synthetic data set: fidelity, diversity, copies, labels.",
+    "export": "Write images as files that other trainers read.",
     "push": "Publish a checkpoint or a synthetic data set on the Hub.",
     "train": "Run timm's own train.py with --aug-synthetic.",
     "plan": "What a recipe will cost here: time, memory, disk, upload.",

@@ -10,3 +10,4 @@ REPORT = "report"  # folder beside the shards of a synthetic data set
 SCORES, FIGURES, PAGE, SHEET = "scores.parquet", "report.json", "report.html", "sheet.png"  # in it
 RECIPE, TRAINING_LOG = "mvc.yaml", "training_log.csv"  # of a checkpoint, too
 PLACES = "checkpoints/places.json"  # there, and never published: where the real images lay
+EXPORT, CLASSES, PICTURES = "export.json", "classes.json", "metadata.jsonl"  # of an export

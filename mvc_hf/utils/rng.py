@@ -54,6 +54,7 @@ class Stream(IntEnum):
     FOLD = 15
     WEIGHT = 16
     VALIDATION = 17
+    EXPORT = 18
 
 
 def words(
