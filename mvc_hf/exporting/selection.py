@@ -70,7 +70,7 @@ class Selection:
         return sum(map(len, self.parts))
 
     def told(self, part: Part, i: int) -> dict[str, Any]:
-        """What is known of an image: where it comes from, and how it was made; None for what its part does not know."""
+        """Where an image comes from, and how it was made; None for what its part does not know."""
         names = dict.fromkeys(name for other in self.parts for name in other.about)
         about = {name: part.about[name][i] if name in part.about else None for name in names}
         origin = {"origin": part.origin} if part.origin else {}
