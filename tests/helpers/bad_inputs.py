@@ -54,6 +54,7 @@ FINE = {
     "preview": "preview <checkpoint> -o out.png --dataset <photos>",
     "report": "report <synthetic> --real <photos> -o out",
     "push": "push <synthetic> ann/set",
+    "export": "export <synthetic> -o out",
     "train": "train <script> <splits> --model wrn_28_2 --num-classes 2 --aug-synthetic <synthetic>",
     "plan": "plan <recipe>",
     "run": "run <recipe> -o out",
@@ -89,12 +90,12 @@ READ = [
     "<recipe>"),
     ("replay", "<synthetic>"), ("replay", "--model"), ("replay", "--dataset-source"),
     ("report", "<synthetic>"), ("report", "--real"), ("report", "--holdout"), ("report", "--feature-weights"),
-    ("train", "--aug-scores"), ("compare", "<comparing>"), ("compare", "--test-dataset"), ("compare", "--script"),
+    ("export", "<synthetic>"), ("export", "--with-real"), ("train", "--aug-scores"), ("compare", "<comparing>"), ("compare", "--test-dataset"), ("compare", "--script"),
     ("sweep", "<comparing>"), ("sweep", "--script"), ("sweep", "--validation-dataset"),
 ]  # fmt: skip
 WRITTEN = [
     ("caption", "-o"), ("finetune", "-o"), ("generate", "-o"), ("preview", "-o"), ("run", "-o"), ("demo", "-o"),
-    ("replay", "-o"), ("report", "-o"), ("compare", "-o"), ("sweep", "-o"),
+    ("replay", "-o"), ("report", "-o"), ("compare", "-o"), ("sweep", "-o"), ("export", "-o"),
 ]  # fmt: skip
 
 
@@ -407,6 +408,8 @@ def outputs() -> Iterator[Case]:
     yield case("output", with_value("report", "-o", "<photos>/report"))
     yield case("output", with_value("report", "-o", "<photos>"))
     yield case("output", with_value("report", "-o", "<synthetic>"))
+    for place in ("<photos>/export", "<photos>", "<synthetic>", "<synthetic>/export", "<foreign>"):
+        yield case("output", [*with_value("export", "-o", place), "--with-real", "<photos>"])
     yield case("output", with_value("demo", "-o", "<photos>"))
     yield case("output", with_value("demo", "-o", "<checkpoint>"))
     yield case("output", with_value("generate", "-o", "<synthetic>"))  # of another recipe
