@@ -16,6 +16,7 @@ from mvc_hf.config.assessing import AssessSettings
 from mvc_hf.config.fields import CAPTION, FINETUNE, GENERATE, flag
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.config.stages.comparing import CompareSettings, SweepSettings
+from mvc_hf.config.stages.exporting import ExportSettings
 
 DIGITS = "9" * 400
 LONG = "x" * 5000
@@ -162,10 +163,11 @@ def numbers() -> Iterator[Case]:
                 seen.add(setting.name)
                 for value in ("nan", "inf", "-1", DIGITS):
                     yield case("number", [*FINE[command].split(), f"{flag(setting.name)}={value}"])
-    for setting in dataclasses.fields(AssessSettings):
-        if str(setting.type).startswith("int"):
-            for value in ("nan", "inf", "-1", DIGITS):
-                yield case("number", [*FINE["report"].split(), f"{flag(setting.name)}={value}"])
+    for command, settings in (("report", AssessSettings), ("export", ExportSettings)):
+        for setting in dataclasses.fields(settings):
+            if str(setting.type).startswith("int"):
+                for value in ("nan", "inf", "-1", DIGITS):
+                    yield case("number", [*FINE[command].split(), f"{flag(setting.name)}={value}"])
     for line in ("preview <checkpoint> --rows {}", "replay <synthetic> {}", "replay <synthetic> 0 --tolerance {}",
                  "train <script> <splits> --aug-synthetic <synthetic> --aug-prob {}",
                  "train <script> <splits> --aug-synthetic <synthetic> --aug-ratio {}",
@@ -203,6 +205,14 @@ WORDS = {
         "--split": ["none", "train[", "test"], "--real-split": ["none", "test", ""], "--image-column": ["none"],
         "--label-column": ["none"], "--fit": ["none"], "--window": ["x", "2,1"], "--folds": ["1", "21"],
         "--neighbours": ["1"], "--block-size": ["15", "65537"], "--batch-size": ["0"], "--holdout": ["<sets>/loose"],
+    },
+    "export": {
+        "--layout": ["zip", ""], "--split": ["none", "test"], "--image-column": ["none"], "--label-column": ["none"],
+        "--real-split": ["none", "test"], "--real-image-column": ["image"], "--real-label-column": ["label"],
+        "--with-real": ["<trial>", "<sets>/loose"], "--max-real-per-class": ["3"], "--window": ["x", "2,1"],
+        "--scores": ["<none>"], "--shard-size": ["0", "10"],
+        "--where": ["nonsense > 1", "index >", "index > 1000", "prompt > 1", "mix > 1", "image == 1", "index",
+        "label_confidence > 0.2", "__import__('os')", "(" * 900, "", LONG, "\u202e"],
     },
     "preview": {
         "--classes": ["nobody", "0", "apple,nobody", ",", ""],
