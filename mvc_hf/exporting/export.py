@@ -55,7 +55,7 @@ def export(
         RecipeError: the condition is wrong, or leaves nothing.
     """
     settings, out = settings or ExportSettings(), Path(out)
-    if not with_real:
+    if with_real is None:
         settings.refuse_real()
     for name in (dataset, with_real or ""):
         keep_apart(name, out)

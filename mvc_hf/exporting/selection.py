@@ -91,7 +91,9 @@ def selected(dataset: str, with_real: str | None, settings: ExportSettings) -> S
     """
     condition = Expression(settings.where, WHERE) if settings.where is not None else None
     view = ViewConfig(
-        None if condition else settings.max_per_class, settings.seed, None if with_real else settings.window
+        None if condition else settings.max_per_class,
+        settings.seed,
+        None if with_real is not None else settings.window,
     )
     source = open_dataset(
         dataset, split=settings.split, image_column=settings.image_column, label_column=settings.label_column,
@@ -101,7 +103,7 @@ def selected(dataset: str, with_real: str | None, settings: ExportSettings) -> S
     if condition:
         rows = _where(condition, dataset, source, settings)
     source.check_lacking(0)
-    if not with_real:
+    if with_real is None:
         return Selection((_part("", source, rows, source.labels[rows]),), source.class_names)
     real = open_dataset(
         with_real, split=settings.real_split, image_column=settings.real_image_column,

@@ -91,7 +91,8 @@ READ = [
     "<recipe>"),
     ("replay", "<synthetic>"), ("replay", "--model"), ("replay", "--dataset-source"),
     ("report", "<synthetic>"), ("report", "--real"), ("report", "--holdout"), ("report", "--feature-weights"),
-    ("export", "<synthetic>"), ("export", "--with-real"), ("train", "--aug-scores"), ("compare", "<comparing>"), ("compare", "--test-dataset"), ("compare", "--script"),
+    ("export", "<synthetic>"), ("export", "--with-real"),
+    ("train", "--aug-scores"), ("compare", "<comparing>"), ("compare", "--test-dataset"), ("compare", "--script"),
     ("sweep", "<comparing>"), ("sweep", "--script"), ("sweep", "--validation-dataset"),
 ]  # fmt: skip
 WRITTEN = [
@@ -209,7 +210,7 @@ WORDS = {
     "export": {
         "--layout": ["zip", ""], "--split": ["none", "test"], "--image-column": ["none"], "--label-column": ["none"],
         "--real-split": ["none", "test"], "--real-image-column": ["image"], "--real-label-column": ["label"],
-        "--with-real": ["<trial>", "<sets>/loose"], "--max-real-per-class": ["3"], "--window": ["x", "2,1"],
+        "--with-real": ["<sets>/loose"], "--max-real-per-class": ["3"], "--window": ["x", "2,1"],
         "--scores": ["<none>"], "--shard-size": ["0", "10"],
         "--where": ["nonsense > 1", "index >", "index > 1000", "prompt > 1", "mix > 1", "image == 1", "index",
         "label_confidence > 0.2", "__import__('os')", "(" * 900, "", LONG, "\u202e"],
