@@ -45,7 +45,7 @@ def test_a_plan_as_json(tmp_path, photos, tiny_base, capsys):
     recipe.write_text(json.dumps(settings))
     assert cli.run(["plan", str(recipe), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [stage["name"] for stage in found["stages"]] == ["caption", "encode", "fine-tune", "generate"]
+    assert [stage["name"] for stage in found["stages"]] == ["caption", "encode", "finetune", "generate"]
     assert found["seconds"][0] <= found["seconds"][1] and found["memory"] > 0 and found["disk"]
 
 
