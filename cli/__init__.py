@@ -12,6 +12,7 @@ from .. import __version__
 from ..ending import STOPPED, code_of, exit_code, failed
 from ..errors import MvcError
 from ..hub.environment import check_environment
+from ..utils.progress import be_quiet
 from ..utils.text import brief, one_line, shortened, unreadable
 
 # What each is for, in the order in which a person meets them; said here, so that to list them imports none of them.
@@ -22,6 +23,7 @@ COMMANDS = {
     "preview": "Look at a few rows, at several P and Q, before a long run.",
     "generate": "Make a synthetic data set from a checkpoint.",
     "report": "Judge a synthetic data set: fidelity, diversity, copies, labels.",
+    "export": "Write images as files that other trainers read.",
     "push": "Publish a checkpoint or a synthetic data set on the Hub.",
     "train": "Run timm's own train.py with --aug-synthetic.",
     "plan": "What a recipe will cost here: time, memory, disk, upload.",
@@ -51,7 +53,10 @@ class _Commands(click.Group):
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="mvc-hf")
-def group() -> None:
+@click.option(
+    "-q", "--quiet", is_flag=True, help="no progress bars and no notes; warnings, errors and results are shown"
+)
+def group(quiet: bool) -> None:
     """More training images that look like yours, by mixing visual concepts.
 
     Fine-tunes Stable Diffusion on a small labelled image set, conditioned on real images and mixed captions, and
@@ -60,7 +65,11 @@ def group() -> None:
     \b
     Example:
       mvc-hf demo
+    In a log file (or with MVC_HF_QUIET=1 in the environment):
+      mvc-hf --quiet run flowers.yaml
     """
+    if quiet:
+        be_quiet()
 
 
 def main() -> None:
@@ -79,7 +88,7 @@ def run(arguments: list[str]) -> int:
         group.main(arguments, prog_name="mvc-hf", standalone_mode=False)
 
     try:
-        return exit_code(command, stage=arguments[0] if arguments else None)
+        return exit_code(command, stage=next((word for word in arguments if not word.startswith("-")), None))
     except click.UsageError as error:
         click.UsageError(shortened(one_line(error.format_message()), 500), error.ctx).show()
         return 2

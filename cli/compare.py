@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..config.stages.comparing import CompareSettings
-from .options import given, report, settings_options
+from .options import given, report, report_json, settings_options
 
 
 @click.command("compare")
@@ -21,8 +21,11 @@ from .options import given, report, settings_options
     help="synthetic images and their name in the table: folder, Parquet or Hub id (default: the recipe makes them)",
 )
 @click.option("--budget", is_flag=True, help="train for a few epochs, and say what the whole will cost")
+@click.option("--json", "as_json", is_flag=True, help="print what comparison.json holds, in place of the table")
 @settings_options(CompareSettings, over_a_file=True)
-def command(recipe: Path, output: str | None, synthetic: tuple[str, ...], budget: bool, **settings: Any) -> None:
+def command(
+    recipe: Path, output: str | None, synthetic: tuple[str, ...], budget: bool, as_json: bool, **settings: Any
+) -> None:
     """Train a classifier on real images alone and with synthetic ones, each without and with the usual augmentations.
 
     RECIPE is a file as `mvc-hf run` takes it, with a section `compare`: settings under the names of these flags. All
@@ -45,6 +48,8 @@ def command(recipe: Path, output: str | None, synthetic: tuple[str, ...], budget
     Through timm's own train.py:
       mvc-hf compare flowers.yaml --script train.py --script-flags "--opt sgd --lr 0.1"
     """
+    if budget and as_json:
+        raise click.UsageError("--json is for what was compared, and --budget compares nothing: give one of them")
     from ..config.sections import load_section
 
     section = load_section(
@@ -57,4 +62,5 @@ def command(recipe: Path, output: str | None, synthetic: tuple[str, ...], budget
 
         report(budget_of(section))
         return
-    report(str(compare(section)))
+    found = compare(section)
+    report_json(found.to_json()) if as_json else report(str(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import typing
 from collections.abc import Callable
@@ -112,3 +113,8 @@ def report(line: str) -> None:
 
     if is_main_process():
         click.echo(visible(line))
+
+
+def report_json(values: dict[str, Any]) -> None:
+    """The same, for programs: nothing else goes to standard output."""
+    report(json.dumps(values, indent=2))

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
-from .options import report
+from .options import report, report_json
 
 
 @click.command("plan")
 @click.argument("recipe", type=click.Path(path_type=Path))
-def command(recipe: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="print it as JSON: seconds and bytes, in place of the table")
+def command(recipe: Path, as_json: bool) -> None:
     """Measure a few real batches of every stage of a recipe on this machine, and say what all of them will cost.
 
     RECIPE is a file as `mvc-hf run` takes it. Its data and models are fetched and read as the run would do it; nothing
@@ -25,4 +26,5 @@ def command(recipe: Path) -> None:
     from ..config.run_recipe import RunRecipe
     from ..inspection.estimate import plan
 
-    report(str(plan(RunRecipe.load(recipe))))
+    found = plan(RunRecipe.load(recipe))
+    report_json(found.to_json()) if as_json else report(str(found))

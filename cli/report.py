@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..config.assessing import AssessSettings
-from .options import refuse_folder, report, settings_options
+from .options import refuse_folder, report, report_json, settings_options
 
 
 @click.command("report")
@@ -63,6 +62,6 @@ def command(synthetic: str, real: str, holdout: str | None, output: Path | None,
         found = assess(synthetic, real, holdout, settings=settings)
         page = found.write(folder)
     if as_json:
-        report(json.dumps(found.figures, indent=2))
+        report_json(found.figures)
     else:
         report(f"{found}\n{page}")

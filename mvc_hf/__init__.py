@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .config.assessing import AssessSettings as AssessSettings
     from .config.recipe import Recipe as Recipe
     from .config.run_recipe import RunRecipe as RunRecipe
+    from .config.stages.exporting import ExportSettings as ExportSettings
     from .data.loading import open_dataset as open_dataset
     from .errors import DataError as DataError
     from .errors import HostError as HostError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .errors import OutputError as OutputError
     from .errors import RecipeError as RecipeError
     from .errors import Stopped as Stopped
+    from .exporting.export import export as export
     from .generation.generate import generate as generate
     from .inspection.preview import preview as preview
     from .inspection.replay import replay as replay
@@ -48,6 +50,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AssessSettings",
     "DataError",
+    "ExportSettings",
     "HostError",
     "ModelError",
     "MvcError",
@@ -58,6 +61,7 @@ __all__ = [
     "Stopped",
     "assess",
     "caption",
+    "export",
     "finetune",
     "generate",
     "mix_datasets",
@@ -71,10 +75,12 @@ __all__ = [
 
 _HOME = {  # where each public name is defined; errors otherwise
     "AssessSettings": "config.assessing",
+    "ExportSettings": "config.stages.exporting",
     "Recipe": "config.recipe",
     "RunRecipe": "config.run_recipe",
     "assess": "assessment.assess",
     "caption": "captions.caption",
+    "export": "exporting.export",
     "finetune": "training.finetune",
     "generate": "generation.generate",
     "mix_datasets": "augment.mixed_dataset",

@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "augment": {"data", "hub"},
     "assessment": {"features", "augment", "data", "config", "report"},
     "comparison": {"data", "config"},
+    "exporting": {"augment", "data", "config"},
     "captions": {"data", "config", "hub"},
     "diffusion": {"captions", "data", "mixing", "hub", "config"},
     "artifacts": {"diffusion", "captions", "data", "config", "hub"},

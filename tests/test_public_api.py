@@ -9,10 +9,11 @@ from pathlib import Path
 import mvc_hf
 
 ERRORS = ["DataError", "HostError", "ModelError", "MvcError", "OutputError", "RecipeError", "Stopped"]
-SETTINGS = ["AssessSettings", "Recipe", "RunRecipe"]
+SETTINGS = ["AssessSettings", "ExportSettings", "Recipe", "RunRecipe"]
 FUNCTIONS = [
     "assess",
     "caption",
+    "export",
     "finetune",
     "generate",
     "mix_datasets",

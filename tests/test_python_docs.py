@@ -44,7 +44,7 @@ def test_snippets_run_one_after_the_other(tmp_path, photos, tiny_base, local_hub
         )
     )
     connect(local_hub, tmp_path / "home", monkeypatch)
-    assert len(SNIPPETS) == 8
+    assert len(SNIPPETS) == 9
     for snippet in SNIPPETS:
         snippet = small(snippet, tiny_base).replace("my-name/", "ann/")
         exec(compile(snippet, "docs/python.md", "exec"), {})

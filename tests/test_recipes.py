@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mvc_hf import cli
 from mvc_hf.config.run_recipe import RunRecipe
 from mvc_hf.inspection.estimate import plan
 from mvc_hf.workflows.pipeline import run
@@ -70,16 +71,14 @@ def test_it_plans_and_runs_on_a_miniature(path, tiny_base, tmp_path):
 def test_the_reduced_set_as_class_folders(tmp_path, monkeypatch):
     """The example in the docs, on a stand-in for CIFAR-10: the images that fine-tuning takes."""
     docs = (Path(__file__).parents[1] / "docs" / "recipes.md").read_text(encoding="utf-8")
-    (example,) = (part.partition("```")[0] for part in docs.split("```python\n") if "cifar10-reduced-real" in part)
-    (tmp_path / "recipes").mkdir()
-    text = (Path(__file__).parents[1] / "recipes" / "cifar10-reduced.yaml").read_text(encoding="utf-8")
-    text = text.replace("uoft-cs/cifar10", "cifar.parquet").replace("per-class: 400", "per-class: 2")
-    (tmp_path / "recipes" / "cifar10-reduced.yaml").write_text(text, encoding="utf-8")
+    (example,) = (line.strip() for line in docs.splitlines() if "-o cifar10-reduced-real/train" in line)
+    assert RunRecipe.load("recipes/cifar10-reduced.yaml").recipe.max_images_per_class == 400
+    example = example.replace("uoft-cs/cifar10", "cifar.parquet").replace("per-class 400", "per-class 2")
     features = datasets.Features({"img": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
     rows = {"img": [Image.new("RGB", (8, 8), (i,) * 3) for i in range(12)], "label": [i % 2 for i in range(12)]}
     datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "cifar.parquet")
     monkeypatch.chdir(tmp_path)
-    exec(compile(example, "docs/recipes.md", "exec"), {})
+    assert cli.run(example.split()[1:]) == 0
     found = sorted(p.relative_to(tmp_path / "cifar10-reduced-real").as_posix() for p in tmp_path.rglob("*.png"))
     assert [Path(f).parent.as_posix() for f in found] == ["train/cat"] * 2 + ["train/dog"] * 2
     assert all(

@@ -31,6 +31,7 @@ from .schedules import share
 ABOUT = b"mvc_hf_scores"  # key of the metadata of the file
 FORMAT = 1
 LOOKED_AT = 64  # pictures that tell whether a split is the one
+FLAG = "--aug-scores"
 AGAIN = "give mvc-hf report again for this split"
 # The columns, with what they hold.
 COLUMNS = {
@@ -113,12 +114,13 @@ class Scores:
         return len(next(iter(self.columns.values()), ()))
 
 
-def read_scores(file: str | Path, opened: Any = None) -> Scores:
+def read_scores(file: str | Path, opened: Any = None, flag: str = FLAG) -> Scores:
     """Scores as `write_scores` left them. Raises DataError: they are not there, damaged, or no scores.
 
     Args:
         file: for messages.
         opened: what Parquet is read from, where that is no file of this name.
+        flag: by which their file is named, for messages.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -131,7 +133,7 @@ def read_scores(file: str | Path, opened: Any = None) -> Scores:
         table = pq.read_table(opened, use_threads=False)
         about = json.loads((table.schema.metadata or {}).get(ABOUT, b"null"))
     except FileNotFoundError as error:
-        raise DataError(f"there are no scores at {name}: {AGAIN}, or name their file (--aug-scores)") from error
+        raise DataError(f"there are no scores at {name}: {AGAIN}, or name their file ({flag})") from error
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"the scores in {name} cannot be read ({reason(error)}): {AGAIN}") from error
     if not isinstance(about, dict) or about.get("format") != FORMAT or not isinstance(about.get("split"), str):
@@ -143,13 +145,13 @@ def read_scores(file: str | Path, opened: Any = None) -> Scores:
     return Scores(columns, about)
 
 
-def scores_of(dataset: str, source: Source, file: str | None = None) -> Scores:
+def scores_of(dataset: str, source: Source, file: str | None = None, flag: str = FLAG) -> Scores:
     """The scores of a split: in a file, or in `report/` beside it, in its folder or on the Hub.
 
     Raises:
         DataError: there are none, or they are of another split.
     """
-    found = read_scores(file) if file else _beside(dataset, source)
+    found = read_scores(file, flag=flag) if file else _beside(dataset, source, flag)
     where = file or f"{REPORT}/{SCORES} of {source.name}"
     if len(found) != len(source):
         raise DataError(
@@ -164,12 +166,12 @@ def scores_of(dataset: str, source: Source, file: str | None = None) -> Scores:
     return found
 
 
-def _beside(dataset: str, source: Source) -> Scores:
+def _beside(dataset: str, source: Source, flag: str) -> Scores:
     path = Path(os.path.expanduser(dataset))
     if path.is_dir():
-        return read_scores(path / REPORT / SCORES)
+        return read_scores(path / REPORT / SCORES, flag=flag)
     if path.exists() or not source.revision:
-        raise DataError(f"scores of {brief(dataset)} are looked for in no folder: name their file (--aug-scores)")
+        raise DataError(f"scores of {brief(dataset)} are looked for in no folder: name their file ({flag})")
     from ..hub.download.remote_files import RemoteFiles
 
     name = f"{source.name.partition(':')[0]}@{source.revision}"
@@ -179,7 +181,7 @@ def _beside(dataset: str, source: Source) -> Scores:
         raise DataError(f"the scores of {name} cannot be read from the Hub: {reason(error)}") from error
     if data is None:
         raise DataError(
-            f"{name} has no {REPORT}/{SCORES}: give mvc-hf report and push again, or name their file (--aug-scores)"
+            f"{name} has no {REPORT}/{SCORES}: give mvc-hf report and push again, or name their file ({flag})"
         )
     return read_scores(f"{name}/{REPORT}/{SCORES}", io.BytesIO(data))
 

@@ -7,6 +7,7 @@ Known are the readers of timm's ImageDataset (folder, tar, hfds), torchvision's 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.utils.data import Dataset, IterableDataset, Subset
 
 from ..data.base import Source
 from ..data.named_pictures import CURE, FROM_HUB, file_of_hub, hub_repository, path_instead, without_bytes
+from ..data.sources.class_folders import names_by_folder
 from ..errors import DataError
 from ..utils.disk import is_disk_full
 from ..utils.progress import bar
@@ -111,17 +113,24 @@ def class_numbers(dataset: Any) -> dict[str, int] | None:
     if isinstance(dataset, Subset):
         return class_numbers(dataset.dataset)
     if reader is not None:
-        found = getattr(reader, "class_to_idx", None) or getattr(reader, "class_name_to_idx", None)
+        found = _named(reader, getattr(reader, "class_to_idx", None) or getattr(reader, "class_name_to_idx", None))
         if hasattr(reader, "dataset") and not reader.remap_class:  # some versions look for a column "label" only
             names = getattr(reader.dataset.features.get(reader.label_key), "names", None)
             found = {name: i for i, name in enumerate(names)} if names else None
     elif getattr(dataset, "classes", None):
-        found = {_plain(name): i for i, name in enumerate(dataset.classes)}
+        found = _named(dataset, {_plain(name): i for i, name in enumerate(dataset.classes)})
     else:
         found = getattr(dataset, "class_to_idx", None)
     if not found or not all(isinstance(name, str) for name in found):
         return None
     return {name: int(label) for name, label in found.items()}
+
+
+def _named(owner: Any, found: Any) -> Any:
+    """With the names of classes in the place of folders', where `mvc-hf export` wrote what `owner` reads."""
+    root = getattr(owner, "root", None)
+    known = names_by_folder(Path(root)) if root and found and isinstance(root, str | os.PathLike) else {}
+    return {known.get(name, name): label for name, label in found.items()} if known else found
 
 
 def labels(dataset: Any) -> np.ndarray:

@@ -98,6 +98,14 @@ class Source(ABC):
             DataError: it is missing or broken; the message begins with `describe_row(row)`.
         """
 
+    def stored(self, row: int) -> bytes | None:
+        """The file of a picture as it is stored, undecoded; None where there is none that `image` shows as it is.
+
+        Raises:
+            DataError: it is missing.
+        """
+        return None
+
     def column(self, name: str) -> Sequence[Any]:
         """Another column, (N,), read as it is indexed or iterated.
 

@@ -50,21 +50,25 @@ class ViewConfig:
         if self.window not in (None, AUTO):
             IntensityWindow.parse(self.window)
 
-    def chosen(self, labels: np.ndarray) -> np.ndarray | None:
+    def chosen(self, labels: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray | None:
         """Ascending rows, (n,), at most `max_images_per_class` of each class; None for all of them.
+
+        Args:
+            labels: of all rows, or of `rows`.
+            rows: those to take from, ascending.
 
         Each row of a class has a random place in it, which depends on the seed, the label and the row alone, and the
         first ones are taken: a smaller limit takes a part of what a larger one takes.
         """
         if self.max_images_per_class is None:
             return None
-        rows = np.arange(len(labels))
+        rows = np.arange(len(labels)) if rows is None else rows
         parts = [slice(i, i + AT_ONCE) for i in range(0, len(rows), AT_ONCE)]
         keys = [words(self.seed, Stream.SUBSET, labels[part], rows[part], 1)[:, 0] for part in parts]
         order = np.lexsort((np.concatenate([*keys, np.zeros(0, np.uint64)]), labels))
         ordered = labels[order]
-        place = rows - np.searchsorted(ordered, ordered)
-        return np.sort(order[place < self.max_images_per_class])
+        place = np.arange(len(labels)) - np.searchsorted(ordered, ordered)
+        return np.sort(rows[order[place < self.max_images_per_class]])
 
     def at(self, source: Source) -> Source:
         """The source as it is seen."""
@@ -105,6 +109,9 @@ class DatasetView(Source):
             return self.window.seen(image) if self.window else image
         except DataError as error:  # of a picture, not of a row
             raise DataError(f"{self.describe_row(row)}: {error}") from error
+
+    def stored(self, row: int) -> bytes | None:
+        return None if self.window else self._source.stored(row)
 
     def column(self, name: str) -> Sequence[Any]:
         return self._source.column(name)

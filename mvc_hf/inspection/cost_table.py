@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 NOTE = (
     "Times go from the fastest to the slowest batch, for one process that begins with nothing. Downloads, uploads and "
@@ -72,6 +73,17 @@ class Plan:
     @property
     def memory(self) -> int:
         return max(stage.memory for stage in self.stages)
+
+    def to_json(self) -> dict[str, Any]:
+        """Seconds from the fastest to the slowest, and bytes."""
+        stages = [
+            {"name": s.name, "what": s.what, "seconds": [s.time.low, s.time.high], "memory": s.memory}
+            for s in self.stages
+        ]
+        return {
+            "stages": stages, "seconds": [self.time.low, self.time.high], "memory": self.memory, "disk": self.disk,
+            "upload": self.upload, "device": self.device, "measuring_seconds": self.seconds,
+        }  # fmt: skip
 
     def __str__(self) -> str:
         memory = "memory" if self.device == "cpu" else "GPU memory"

@@ -11,3 +11,4 @@ SCORES, FIGURES, PAGE, SHEET = "scores.parquet", "report.json", "report.html", "
 RECIPE, TRAINING_LOG = "mvc.yaml", "training_log.csv"  # of a checkpoint, too
 PLACES = "checkpoints/places.json"  # there, and never published: where the real images lay
 ADAPTER = "adapter/adapter_config.json", "adapter/adapter_model.safetensors"  # of a checkpoint, where it was kept
+EXPORT, CLASSES, PICTURES = "export.json", "classes.json", "metadata.jsonl"  # of an export

@@ -44,6 +44,7 @@ from .holdout import HOLDOUT_FROM
 from .lr_schedule import TrainingSchedule
 from .output.folder import begun, check_folder, claim, compare, fingerprints, is_finished
 from .output.leaving import leave
+from .output.tracking import trackers_of
 from .setup.accelerator import accelerator_of
 from .setup.optimizer import bytes_of_moments, check_optimizer
 from .trainer import Trainer
@@ -66,6 +67,7 @@ def finetune(recipe: Recipe, out: str | Path) -> CheckpointMetadata:
     """
     if not recipe.base:
         raise RecipeError("no base model: give --base, a Stable Diffusion folder or Hub id")
+    trackers_of(recipe.report_to)
     out = Path(out)
     keep_apart(recipe.dataset, out)
     check_folder(out)

@@ -29,6 +29,7 @@ from .objective import Batch, denoising_loss
 from .output.best import BestWeights
 from .output.log import TrainingLog
 from .output.state import TrainingState, notes_of, saved_states
+from .output.tracking import Tracking
 from .setup.optimizer import make_optimizer
 
 
@@ -81,6 +82,7 @@ class Trainer:
         self.published_step: int | None = None
         self.loss: float | None = None
         self.step = self._resumed()
+        self.tracking = Tracking(recipe, self.checkpoints, self.step)
 
     def train(self) -> None:
         """All updates that are left; Ctrl-C leaves a checkpoint behind.
@@ -92,6 +94,7 @@ class Trainer:
         with (
             Interruption(f"a checkpoint is written after this step{self._if_others_end()}") as interruption,
             bar(self.schedule.steps, "fine-tuning", " steps", done=self.step) as shown,
+            self.tracking,
         ):
             batches = self._batches()
             while self.step < self.schedule.steps and not self._copies():
@@ -256,11 +259,13 @@ class Trainer:
         if due and len(self.set.held_out):
             self._validate()
             row |= self.monitor.last
+        sheet = None
         if due and self.images is not None and is_main_process():
             with self.state.averaged(), self.compiled.seldom():
-                self.images.draw(self.step, self.state.unet)
+                sheet = self.images.draw(self.step, self.state.unet)
         if is_main_process():
             self.log.write(row)
+            self.tracking.log(row, sheet)
 
     def _validate(self) -> None:
         with self.state.averaged():

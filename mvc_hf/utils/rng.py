@@ -55,6 +55,7 @@ class Stream(IntEnum):
     WEIGHT = 16
     VALIDATION = 17
     ADAPTER = 18
+    EXPORT = 19
 
 
 def words(

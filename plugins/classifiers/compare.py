@@ -47,6 +47,10 @@ class Comparison:
     rows: list[Row]
     facts: dict[str, Any]
 
+    def to_json(self) -> dict[str, Any]:
+        """What comparison.json holds."""
+        return {**self.facts, "arms": records(self.rows)}
+
     def __str__(self) -> str:
         return "\n".join([table(self.rows), *_remarks(self.rows, self.facts), "", str(self.folder)])
 
@@ -236,7 +240,7 @@ def _facts(
 def write(comparison: Comparison) -> None:
     """comparison.json, comparison.csv and comparison.svg, each whole or not at all."""
     found = records(comparison.rows)
-    write_json(comparison.folder / "comparison.json", comparison.facts | {"arms": found})
+    write_json(comparison.folder / "comparison.json", comparison.to_json())
     title = f"{comparison.facts['settings']['classifier']} on {comparison.facts['real']['images']:,} real images"
     for name, text in (("comparison.csv", as_csv(found)), ("comparison.svg", svg(comparison.rows, title))):
         with atomic_write(comparison.folder / name) as temporary:

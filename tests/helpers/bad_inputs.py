@@ -16,6 +16,7 @@ from mvc_hf.config.assessing import AssessSettings
 from mvc_hf.config.fields import CAPTION, FINETUNE, GENERATE, flag
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.config.stages.comparing import CompareSettings, SweepSettings
+from mvc_hf.config.stages.exporting import ExportSettings
 
 DIGITS = "9" * 400
 LONG = "x" * 5000
@@ -54,6 +55,7 @@ FINE = {
     "preview": "preview <checkpoint> -o out.png --dataset <photos>",
     "report": "report <synthetic> --real <photos> -o out",
     "push": "push <synthetic> ann/set",
+    "export": "export <synthetic> -o out",
     "train": "train <script> <splits> --model wrn_28_2 --num-classes 2 --aug-synthetic <synthetic>",
     "plan": "plan <recipe>",
     "run": "run <recipe> -o out",
@@ -89,12 +91,13 @@ READ = [
     "<recipe>"),
     ("replay", "<synthetic>"), ("replay", "--model"), ("replay", "--dataset-source"),
     ("report", "<synthetic>"), ("report", "--real"), ("report", "--holdout"), ("report", "--feature-weights"),
+    ("export", "<synthetic>"), ("export", "--with-real"),
     ("train", "--aug-scores"), ("compare", "<comparing>"), ("compare", "--test-dataset"), ("compare", "--script"),
     ("sweep", "<comparing>"), ("sweep", "--script"), ("sweep", "--validation-dataset"),
 ]  # fmt: skip
 WRITTEN = [
     ("caption", "-o"), ("finetune", "-o"), ("generate", "-o"), ("preview", "-o"), ("run", "-o"), ("demo", "-o"),
-    ("replay", "-o"), ("report", "-o"), ("compare", "-o"), ("sweep", "-o"),
+    ("replay", "-o"), ("report", "-o"), ("compare", "-o"), ("sweep", "-o"), ("export", "-o"),
 ]  # fmt: skip
 
 
@@ -161,10 +164,11 @@ def numbers() -> Iterator[Case]:
                 seen.add(setting.name)
                 for value in ("nan", "inf", "-1", DIGITS):
                     yield case("number", [*FINE[command].split(), f"{flag(setting.name)}={value}"])
-    for setting in dataclasses.fields(AssessSettings):
-        if str(setting.type).startswith("int"):
-            for value in ("nan", "inf", "-1", DIGITS):
-                yield case("number", [*FINE["report"].split(), f"{flag(setting.name)}={value}"])
+    for command, settings in (("report", AssessSettings), ("export", ExportSettings)):
+        for setting in dataclasses.fields(settings):
+            if str(setting.type).startswith("int"):
+                for value in ("nan", "inf", "-1", DIGITS):
+                    yield case("number", [*FINE[command].split(), f"{flag(setting.name)}={value}"])
     for line in ("preview <checkpoint> --rows {}", "replay <synthetic> {}", "replay <synthetic> 0 --tolerance {}",
                  "train <script> <splits> --aug-synthetic <synthetic> --aug-prob {}",
                  "train <script> <splits> --aug-synthetic <synthetic> --aug-ratio {}",
@@ -202,6 +206,14 @@ WORDS = {
         "--split": ["none", "train[", "test"], "--real-split": ["none", "test", ""], "--image-column": ["none"],
         "--label-column": ["none"], "--fit": ["none"], "--window": ["x", "2,1"], "--folds": ["1", "21"],
         "--neighbours": ["1"], "--block-size": ["15", "65537"], "--batch-size": ["0"], "--holdout": ["<sets>/loose"],
+    },
+    "export": {
+        "--layout": ["zip", ""], "--split": ["none", "test"], "--image-column": ["none"], "--label-column": ["none"],
+        "--real-split": ["none", "test"], "--real-image-column": ["image"], "--real-label-column": ["label"],
+        "--with-real": ["<sets>/loose"], "--max-real-per-class": ["3"], "--window": ["x", "2,1"],
+        "--scores": ["<none>"], "--shard-size": ["0", "10"],
+        "--where": ["nonsense > 1", "index >", "index > 1000", "prompt > 1", "mix > 1", "image == 1", "index",
+        "label_confidence > 0.2", "__import__('os')", "(" * 900, "", LONG, "\u202e"],
     },
     "preview": {
         "--classes": ["nobody", "0", "apple,nobody", ",", ""],
@@ -407,6 +419,8 @@ def outputs() -> Iterator[Case]:
     yield case("output", with_value("report", "-o", "<photos>/report"))
     yield case("output", with_value("report", "-o", "<photos>"))
     yield case("output", with_value("report", "-o", "<synthetic>"))
+    for place in ("<photos>/export", "<photos>", "<synthetic>", "<synthetic>/export", "<foreign>"):
+        yield case("output", [*with_value("export", "-o", place), "--with-real", "<photos>"])
     yield case("output", with_value("demo", "-o", "<photos>"))
     yield case("output", with_value("demo", "-o", "<checkpoint>"))
     yield case("output", with_value("generate", "-o", "<synthetic>"))  # of another recipe

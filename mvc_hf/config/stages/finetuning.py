@@ -90,6 +90,13 @@ class FinetuneSettings(Settings):
         maximum=64,
         identity=False,
     )
+    report_to: str = _setting(
+        "none",
+        "also show losses, rate and the images of --validation-images in a tracker, if it is installed; TensorBoard's "
+        "files go to checkpoints/logs",
+        choices=("tensorboard", "wandb", "trackio", "all", "none"),
+        identity=False,
+    )
     early_stopping: int | None = _setting(
         None,
         "stop after this many looks without a better kept-aside loss, and publish the weights of the best one "

@@ -17,6 +17,7 @@ from ...utils.text import normal, one_line, some
 from .. import decoding
 from ..base import SPLIT_NAMES, Source, no_such_column, refuse_columns
 from ..links import Links
+from .class_folders import names_by_folder
 from .listed import ListedSource
 from .listing import Listing
 from .metadata import LABELS, Metadata, text_beside
@@ -41,8 +42,11 @@ class FolderSource(Source):
 
     def __init__(self, listing: Listing, name: str, metadata: Metadata | None = None) -> None:
         self.name, self._root, self._links = name, listing.root, listing.links
-        self.class_names = tuple(listing.folders())
-        files = [listing.pictures(n) for n in self.class_names]
+        folders, known = listing.folders(), names_by_folder(listing.root, listing.links)
+        place = {folder: label for label, folder in enumerate(known)}
+        folders.sort(key=lambda folder: place.get(folder, len(place)))
+        self.class_names = tuple(known.get(folder, folder) for folder in folders)
+        files = [listing.pictures(folder) for folder in folders]
         self._files = list(itertools.chain.from_iterable(files))
         self.labels = np.repeat(np.arange(len(files)), [len(f) for f in files]).astype(np.int64)
         self._texts, self._metadata = listing.texts_beside(self._files), metadata
@@ -76,9 +80,10 @@ class FolderSource(Source):
                 "(--captions column:NAME, --group-column NAME)")  # fmt: skip
 
     def image(self, row: int) -> Image.Image:
-        return decoding.decode(
-            read_file(self._root / self._files[row], self.describe_row(row)), self.describe_row(row)
-        )
+        return decoding.decode(self.stored(row), self.describe_row(row))
+
+    def stored(self, row: int) -> bytes:
+        return read_file(self._root / self._files[row], self.describe_row(row))
 
     def _content(self) -> Iterator[str | bytes]:
         yield from self._kind()

@@ -51,9 +51,12 @@ class ListedSource(Source):
         return one_line(self._files[row])
 
     def image(self, row: int) -> Image.Image:
+        return decoding.decode(self.stored(row), self.describe_row(row))
+
+    def stored(self, row: int) -> bytes:
         path = self._listing.root / self._files[row]
         self._listing.links.check(path)
-        return decoding.decode(read_file(path, self.describe_row(row)), self.describe_row(row))
+        return read_file(path, self.describe_row(row))
 
     def column(self, name: str) -> Sequence[Any]:
         if name not in self.columns:

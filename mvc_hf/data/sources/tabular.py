@@ -59,7 +59,7 @@ class TableSource(Source):
         self.labels, self.class_names = self._read_labels()
 
     def image(self, row: int) -> Image.Image:
-        return decoding.decode(self._bytes(row), self.describe_row(row))
+        return decoding.decode(self.stored(row), self.describe_row(row))
 
     def check(self, every_class: bool) -> None:
         """Also raises DataError where rows hold paths that are not followed, or no row holds a picture."""
@@ -100,7 +100,7 @@ class TableSource(Source):
         for place, path in without_bytes(self._images, self._image_column):
             yield place if self._chosen is None else int(self._chosen[place]), path
 
-    def _bytes(self, row: int) -> bytes:
+    def stored(self, row: int) -> bytes:
         cell, name = self._cell(row), self.describe_row(row)
         data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
         if isinstance(data, str):
@@ -318,7 +318,7 @@ class ParquetSource(TableSource):
         yield from ("some rows of parquet", self._image_column)
         lacking = set(self.lacking.tolist())
         for row in rows.tolist():
-            yield hashlib.blake2b(b"" if row in lacking else self._bytes(row), digest_size=16).digest()
+            yield hashlib.blake2b(b"" if row in lacking else self.stored(row), digest_size=16).digest()
 
     def _file_of(self, row: int) -> int:
         return bisect.bisect_right(self._ends, int(self._rows[row]))

@@ -19,6 +19,7 @@ class Shown(tqdm):
 def as_at_the_start(monkeypatch):
     monkeypatch.setattr(progress, "_silent", False)
     monkeypatch.setattr(progress, "_said", set())
+    monkeypatch.delenv(progress.QUIET, raising=False)
 
 
 def test_one_line_is_one_line(capsys):
@@ -58,8 +59,9 @@ def test_bars_of_the_hub_s_client_are_as_before_afterwards():
     enable_progress_bars()
 
 
-def test_where_there_is_no_terminal_every_state_is_a_line(monkeypatch, capsys):
+def test_where_there_is_no_terminal_states_are_lines(monkeypatch, capsys):
     monkeypatch.setattr(progress, "tqdm", Shown)
+    monkeypatch.setattr(progress, "DELAY", 0)
     with progress.bar(10, "work", " steps", done=4) as shown:
         shown.mininterval = 0
         for _ in range(6):
@@ -96,3 +98,31 @@ def test_a_share_of_several_processes_says_so(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert progress.bar(3, "generating", shared=True).desc.startswith("generating, share of 1 of 2 processes")
     assert "share" not in progress.bar(3, "fine-tuning").desc
+
+
+def test_a_log_file_is_not_flooded(monkeypatch, capsys):
+    """A day in which the state changes every second is some two hundred lines, and its end is one of them."""
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    lines = progress._Lines()
+    for clock[0] in range(86_400):
+        lines.write(f"work: {clock[0] / 864:.0f}.0%")
+    lines.write("work: 100%|####| 86400/86400")
+    shown = capsys.readouterr().err.splitlines()
+    assert 20 < len(shown) < 250 and shown[-1].startswith("work: 100%")
+
+
+def test_a_stage_that_takes_no_time_leaves_no_line_in_a_log_file(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "tqdm", Shown)
+    with progress.bar(3, "work") as shown:
+        shown.update(3)
+    assert capsys.readouterr().err == ""
+
+
+def test_quiet_leaves_warnings(monkeypatch, capsys):
+    for name in (progress.QUIET, *progress.CLIENTS):
+        monkeypatch.setenv(name, "0")
+    progress.be_quiet()
+    progress.say("note: this and that")
+    progress.say("warning: it begins to copy")
+    assert progress.bar(3, "work").disable and capsys.readouterr().err == "warning: it begins to copy\n"
