@@ -21,6 +21,7 @@ COMMANDS = {
     "finetune": "Fine-tune a Stable Diffusion base on your images.",
     "preview": "Look at a few rows, at several P and Q, before a long run.",
     "generate": "Make a synthetic data set from a checkpoint.",
+    "join": "Put parts together that several machines made.",
     "report": "Judge a synthetic data set: fidelity, diversity, copies, labels.",
     "push": "Publish a checkpoint or a synthetic data set on the Hub.",
     "train": "Run timm's own train.py with --aug-synthetic.",
