@@ -83,8 +83,8 @@ def _generate(
     if published:
         generator.provenance["checkpoint"] |= {"name": published.repo_id, "revision": published.commit}
     _say_what_is_missing(generator)
-    rows = int(generator.counts.sum())
-    count = -(-rows // recipe.shard_size)
+    images = int(generator.counts.sum())
+    count = -(-images // recipe.shard_size)
     chosen = shards.of(count) if shards else list(range(count))
     turn = turn_in_folder if shards else contextlib.nullcontext
     with turn(out):
@@ -92,7 +92,7 @@ def _generate(
             split = ShardedDatasetWriter(
                 out,
                 generator.made_from,
-                rows,
+                images,
                 recipe.shard_size,
                 generator.metadata.class_names,
                 generator.provenance,

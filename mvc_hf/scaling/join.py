@@ -108,9 +108,7 @@ def _check_same(first: Part, part: Part) -> None:
         )
     versions = [(manifest["provenance"] or {}).get("versions") for manifest in (mine, theirs)]
     if versions[0] != versions[1]:
-        say(
-            f"note: {first.folder} and {part.folder} were made with other versions of libraries: the card names the first"
-        )
+        say(f"note: {part.folder} was made with other versions of libraries: the card has those of {first.folder}")
 
 
 def _collected(parts: Sequence[Part]) -> dict[int, Part]:
@@ -121,7 +119,7 @@ def _collected(parts: Sequence[Part]) -> dict[int, Part]:
             other = found.setdefault(number, part)
             if other.shards[number] != digest:
                 raise OutputError(
-                    f"{other.path(number)} and {part.path(number)} are the same shard with other bytes (another device, "
-                    "or other versions of libraries): move one of them away, or leave its folder out"
+                    f"{other.path(number)} and {part.path(number)} are the same shard with other bytes (another "
+                    "device, or other versions of libraries): move one of them away, or leave its folder out"
                 )
     return found

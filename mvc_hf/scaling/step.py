@@ -35,8 +35,13 @@ class GenerateShards(PipelineStep):
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Any:
         line = [sys.executable, "-m", "mvc_hf.scaling.task", self.task, str(rank), str(world_size)]
         process = subprocess.Popen(line, stdin=subprocess.DEVNULL, env=environment())
-        if threading.current_thread() is threading.main_thread():  # the end of a pool is that of its tasks
-            signal.signal(signal.SIGTERM, lambda *_: (process.terminate(), os._exit(143)))
+
+        def end(*_: object) -> None:  # the end of a pool is that of its tasks
+            process.terminate()
+            os._exit(128 + signal.SIGTERM)
+
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, end)
         while process.poll() is None:
             if self.coordinator and not _runs(self.coordinator):
                 process.terminate()

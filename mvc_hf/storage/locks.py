@@ -1,7 +1,8 @@
 """One writer at a time: a lock in every output folder, and beside every output file, while a command works on it.
 
-Several commands may each write a part of a folder: they hold a lock for their part, and that of the folder only for the
-moments in which they change what all of them share. The system lets go of the lock when its process ends, however it ends: what a killed command leaves blocks nobody.
+Several commands may each write a part of a folder: they hold a lock for their part, and that of the folder only while
+they change what all of them share. The system lets go of a lock when its process ends, however it ends: what a killed
+command leaves blocks nobody.
 """
 
 from __future__ import annotations
