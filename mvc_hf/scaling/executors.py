@@ -89,10 +89,12 @@ def execute(recipe: Recipe, model: str | Path, out: str | Path, how: Execution) 
         HostError: the executor is not installed, or fails as a whole.
         OutputError: shards are missing at the end; they are named. What was made is kept, and the same call goes on.
     """
+    from ..generation.opening import check_early
+
     check_installed(how.executor)
     keep_apart(recipe.dataset, out)
     out = Path(out)
-    refuse_others(out, {}, None)
+    check_early(recipe, model, lambda known, of: refuse_others(out, known, of))
     logs = Path(how.logging_dir).absolute()
     logs.mkdir(parents=True, exist_ok=True)
     file = write_task(logs, recipe, model, out)

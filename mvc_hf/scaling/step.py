@@ -10,6 +10,7 @@ import threading
 import time
 from typing import Any
 
+import multiprocess
 from datatrove.pipeline.base import PipelineStep
 from datatrove.utils.logging import logger
 
@@ -56,7 +57,6 @@ class GenerateShards(PipelineStep):
 
 def environment() -> dict[str, str]:
     """Of a task: on a machine with several GPUs the n-th worker has the n-th of those that are visible."""
-    import multiprocess
 
     found = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     worker = multiprocess.current_process()._identity

@@ -117,9 +117,7 @@ def test_what_is_no_part(tmp_path, what):
         place.mkdir()
     if what == "foreign":
         (place / "manifest.json").write_text(json.dumps({"name": "an app"}))
-    refused(
-        tmp_path, [part(tmp_path / "a", 0, 1, 2), place], "no data set|not a manifest|has no"
-    )
+    refused(tmp_path, [part(tmp_path / "a", 0, 1, 2), place], "no data set|not a manifest|has no")
 
 
 def test_into_a_folder_of_others(tmp_path):
