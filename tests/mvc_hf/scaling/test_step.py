@@ -19,6 +19,7 @@ from mvc_hf.scaling.step import GenerateShards
 def ends(monkeypatch):
     """Every task is a process that ends with the code that is given."""
     start = subprocess.Popen
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # so that nobody is asked for GPUs
 
     def with_code(code):
         monkeypatch.setattr(
