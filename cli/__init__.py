@@ -22,6 +22,7 @@ COMMANDS = {
     "finetune": "Fine-tune a Stable Diffusion base on your images.",
     "preview": "Look at a few rows, at several P and Q, before a long run.",
     "generate": "Make a synthetic data set from a checkpoint.",
+    "join": "Put parts together that several machines made.",
     "report": "Judge a synthetic data set: fidelity, diversity, copies, labels.",
     "export": "Write images as files that other trainers read.",
     "push": "Publish a checkpoint or a synthetic data set on the Hub.",

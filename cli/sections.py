@@ -14,6 +14,7 @@ from ..config.stages.generating import GenerateSettings
 from ..config.stages.mixing import MixingSettings
 
 OWN = "Options"
+EXECUTOR = "Executor"
 LOOKS, OPTIMIZER, NUMBERS = "Looks and checkpoints", "Optimizer", "How many images"
 OF_CLASS = {
     DataSettings: "Images", ViewSettings: "Images", CaptionSettings: "Captions", CaptionModelSettings: "Captions",
@@ -44,7 +45,20 @@ BEGINNINGS = {
     ("holdout_", "validation_", "early_stopping", "checkpoint"): LOOKS,
     ("images_per_class", "total", "balance", "per_image", "shard_size"): NUMBERS,
 }
-ORDER = (OWN, "Model", "Images", "Captions", "Mixing", "Training", OPTIMIZER, LOOKS, NUMBERS, "Sampling", "Machine")
+ORDER = (
+    OWN,
+    "Model",
+    "Images",
+    "Captions",
+    "Mixing",
+    "Training",
+    OPTIMIZER,
+    LOOKS,
+    NUMBERS,
+    "Sampling",
+    "Machine",
+    EXECUTOR,
+)
 
 
 def section_of(name: str) -> str:

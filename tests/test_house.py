@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "publish": {"methods", "artifacts", "augment", "captions", "config", "data", "hub", "report"},
     "generation": {"methods", "publish", "artifacts", "captions", "diffusion", "data", "hub", "config"},
 }
+MAY_IMPORT["scaling"] = {"ending", "generation", "artifacts", "data", "config"}
 MAY_IMPORT["inspection"] = {"generation", "training", "publish", *MAY_IMPORT["generation"], *MAY_IMPORT["training"]}
 MAY_IMPORT["inspection"] |= {"report", "augment"}
 MAY_IMPORT["workflows"] = set(MAY_IMPORT)

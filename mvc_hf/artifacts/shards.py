@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from ..config.files import fingerprint
 from ..errors import OutputError
 from ..storage.integrity import is_intact, sha256
 from ..storage.layout import MANIFEST, RECORDS, REPORT
-from ..storage.locks import strangers
+from ..storage.locks import parts_at_work, strangers
 from ..storage.manifest import read_manifest
 from ..storage.notes import atomic_write, write_json
 from ..utils.progress import say
@@ -172,12 +173,42 @@ class ShardedDatasetWriter:
     def rows_of(self, shard: int) -> range:
         return range(shard * self.shard_size, min(self.rows, (shard + 1) * self.shard_size))
 
-    def missing(self, first: int = 0, step: int = 1) -> list[int]:
-        """The shards that have still to be made, of every `step`-th one from `first` on.
+    def missing(self, among: Iterable[int] | None = None) -> list[int]:
+        """The shards that have still to be made, of some or of all.
 
         Those that are damaged are among them: they are set aside until they are made again, and a line says so.
         """
-        return [shard for shard in range(first, self.count, step) if not self._is_whole(shard)]
+        return [shard for shard in (range(self.count) if among is None else among) if not self._is_whole(shard)]
+
+    def absent(self) -> list[int]:
+        """The shards that are not there, or of which nothing is on record; those that are there are not read."""
+        return [i for i in range(self.count) if not (self.path(i).exists() and self._recorded(i))]
+
+    def arrange(self, parts: growing.Parts | None) -> None:
+        """Take the order of rows over from a data set that was made in several parts; an empty one can still do so.
+
+        Raises:
+            OutputError: there are rows in another order.
+        """
+        if parts is None or parts == self.parts:
+            return
+        if len(self.absent()) < self.count:
+            raise OutputError(f"{self.folder} has these rows in another order: choose an empty or a new folder")
+        self.parts = parts
+        growing.keep_layout(self.folder, parts)
+        self._begin_manifest()
+
+    def adopt(self, shard: int, source: Path, digest: str) -> None:
+        """Take over a shard of the same data set that was made elsewhere. Raises OutputError where it is damaged."""
+        path = self.path(shard)
+        with atomic_write(path) as temporary:
+            shutil.copyfile(source, temporary)
+            if sha256(temporary) != digest or _fingerprint_of(temporary) != self.fingerprint:
+                raise OutputError(
+                    f"{source} is not as it was made: give its generate command again, which makes it again"
+                )
+            growing.record(path, digest)
+        self._clear(shard)
 
     @contextmanager
     def writer(self, shard: int) -> Iterator[PartialShard]:
@@ -262,6 +293,10 @@ class ShardedDatasetWriter:
         wanted, self.parts = self.parts[-1], before
         parts = growing.grown(before, wanted, self.class_names, self.folder)
         if parts != before:
+            if parts_at_work(self.folder):
+                raise OutputError(
+                    f"{self.folder} is being written by others, and this asks for more images: wait for them"
+                )
             there = sum(before[-1])
             say(f"{self.folder} is a data set of {there:,} images: {self.rows - there:,} more are made")
             growing.record_all(self.folder, self._on_record)

@@ -114,6 +114,19 @@ def open_generator(
     return generator
 
 
+def check_early(
+    recipe: Recipe, checkpoint: str | Path, check: Callable[[dict[str, Any], dict[str, Any]], None]
+) -> None:
+    """What `open_generator` finds out before it loads a model, for whoever leaves the rest to others.
+
+    Raises:
+        MvcError: for anything that the user can mend; what `check` raises.
+    """
+    found = resolve(recipe, checkpoint)
+    _ = found.captions
+    check(_settings_of(found), {"source": _source_of(found), "finetune": found.metadata.recipe})
+
+
 def resolve(recipe: Recipe, checkpoint: str | Path, state: Any = None) -> Resolved:
     """Find the checkpoint, and the method of a recipe. Nothing is loaded.
 

@@ -1,16 +1,20 @@
 """One writer at a time: a lock in every output folder, and beside every output file, while a command works on it.
 
-The system lets go of the lock when its process ends, however it ends: what a killed command leaves blocks nobody.
+Several commands may each write a part of a folder: they hold a lock for their part, and that of the folder only while
+they change what all of them share. The system lets go of a lock when its process ends, however it ends: what a killed
+command leaves blocks nobody.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import inspect
 import os
+import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,9 @@ from .notes import read_json, write_json
 
 LOCK, HOLDER = ".{}.lock", ".{}.holder.json"
 FOLDER = "mvc-hf"  # in the place of a file's name, for a whole folder
+PART = "mvc-hf.part-{}"  # the same, for a part of a folder
+PARTS = re.compile(r"\.(mvc-hf\.part-[0-9a-f]+)\.(lock|holder\.json|holder\.json\.tmp)")
+TURN = 600.0  # seconds in which others have had their turn at what all share
 PATIENCE = 5.0  # seconds in which a command that is just ending, or being killed, may let go
 # Some file systems have no locks. Newer filelocks then lock by a file's existence, which outlives a killed process.
 _CAN_FALL_BACK = "fallback_to_soft" in inspect.signature(FileLock).parameters
@@ -37,6 +44,60 @@ def locked_folder(folder: Path) -> contextlib.AbstractContextManager[None]:
         OutputError: another command has it; the line says which one. Or it is a file.
     """
     return _locked(folder, FOLDER, folder)
+
+
+def turn_in_folder(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Do what only one of those may do at a time who write parts of a folder. They wait for each other."""
+    return _locked(folder, FOLDER, folder, patience=TURN, beside_parts=True)
+
+
+@contextlib.contextmanager
+def locked_part(folder: Path, part: Iterable[int]) -> Iterator[None]:
+    """Let no other command write the same parts of a folder. Taken in one's turn (`turn_in_folder`), and kept.
+
+    Raises:
+        OutputError: another command writes some of them; the line says which one.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    numbers = sorted(part)
+    for holder in parts_at_work(folder):
+        if set(numbers) & set(_numbers_of(holder)):
+            raise OutputError(
+                f"some of these shards of {folder} are being written by another mvc-hf{_described(holder)}: wait "
+                "until it has ended, or choose others (--shards)"
+            )
+    name = PART.format(hashlib.blake2b(repr(numbers).encode(), digest_size=6).hexdigest())
+    with _locked(folder, name, folder, about={"part": numbers}):
+        yield
+
+
+def parts_at_work(folder: Path) -> list[Path]:
+    """The notes of those who write parts of a folder just now. What killed ones left is taken away."""
+    working = []
+    for path in sorted(folder.glob(f".{PART.format('*')}.lock")):
+        holder = path.with_name(HOLDER.format(path.name[1:].removesuffix(".lock")))
+        lock = FileLock(path, **_NO_OTHER_KIND)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            working.append(holder)
+            continue
+        except (NotImplementedError, OSError):
+            continue
+        for left in (holder, path):
+            with contextlib.suppress(OSError):
+                left.unlink()
+        lock.release()
+    return working
+
+
+def _numbers_of(holder: Path) -> list[int]:
+    try:
+        return read_json(holder, "", {"part": list})["part"]
+    except (MvcError, OSError):
+        return []
 
 
 def locked_file(path: Path) -> contextlib.AbstractContextManager[None]:
@@ -63,11 +124,15 @@ def strangers(folder: Path, *known: str) -> list[str]:
     """What lies in a folder besides what is known by name. What a lock or a killed write leaves is no stranger."""
     ours = {*known, *(f".{name}.tmp" for name in known), LOCK.format(FOLDER), HOLDER.format(FOLDER)}
     ours.add(f".{HOLDER.format(FOLDER)}.tmp")
-    return sorted({path.name for path in folder.iterdir()} - ours) if folder.is_dir() else []
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    return sorted(name for name in there - ours if not PARTS.fullmatch(name))
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, name: str, out: Path) -> Iterator[None]:
+def _locked(
+    folder: Path, name: str, out: Path, *, patience: float | None = None, beside_parts: bool = False,
+    about: dict[str, Any] | None = None,
+) -> Iterator[None]:  # fmt: skip
     if os.environ.get("RANK", "0") != "0":
         yield
         return
@@ -77,11 +142,13 @@ def _locked(folder: Path, name: str, out: Path) -> Iterator[None]:
     except (FileExistsError, NotADirectoryError) as error:
         raise OutputError(f"{folder} is a file: choose a folder") from error
     lock, holder = FileLock(folder / LOCK.format(name), **_NO_OTHER_KIND), folder / HOLDER.format(name)
-    held = _acquire(lock, holder, out)
+    held = _acquire(lock, holder, out, PATIENCE if patience is None else patience)
     try:
+        if name == FOLDER and not beside_parts and (others := parts_at_work(folder)):
+            raise _taken(out, others[0])
         if held:
             with contextlib.suppress(OSError):  # on a full disk, say: it only serves a message
-                write_json(holder, _who(), durable=False)
+                write_json(holder, {**_who(), **(about or {})}, durable=False)
         yield
     finally:
         if held:
@@ -94,16 +161,20 @@ def _locked(folder: Path, name: str, out: Path) -> Iterator[None]:
                 place.rmdir()
 
 
-def _acquire(lock: FileLock, holder: Path, out: Path) -> bool:
+def _taken(out: Path, holder: Path) -> OutputError:
+    return OutputError(
+        f"{out} is being written by another mvc-hf{_described(holder)}: wait until it has ended, or choose another "
+        "place"
+    )
+
+
+def _acquire(lock: FileLock, holder: Path, out: Path, patience: float) -> bool:
     """Whether the lock is held now; False where there can be none."""
     try:
-        lock.acquire(timeout=PATIENCE, poll_interval=0.1)
+        lock.acquire(timeout=patience, poll_interval=0.1)
         return True
     except Timeout as error:
-        raise OutputError(
-            f"{out} is being written by another mvc-hf{_described(holder)}: wait until it has ended, or choose "
-            "another place"
-        ) from error
+        raise _taken(out, holder) from error
     except (NotImplementedError, OSError) as error:
         if os.access(holder.parent, os.W_OK):  # else nothing can be written there, and that will be said
             why = getattr(error, "strerror", None) or error

@@ -54,6 +54,7 @@ FINE = {
     "generate": "generate <checkpoint> -o out --dataset <photos>",
     "preview": "preview <checkpoint> -o out.png --dataset <photos>",
     "report": "report <synthetic> --real <photos> -o out",
+    "join": "join <synthetic> -o out",
     "push": "push <synthetic> ann/set",
     "export": "export <synthetic> -o out",
     "train": "train <script> <splits> --model wrn_28_2 --num-classes 2 --aug-synthetic <synthetic>",
@@ -85,7 +86,8 @@ READ = [
     ("caption", "<photos>"), ("finetune", "<photos>"), ("finetune", "--base"), ("finetune", "--captions"),
     ("finetune", "--caption-model"), ("generate", "<checkpoint>"), ("generate", "--dataset"), ("preview",
     "<checkpoint>"),
-    ("preview", "--dataset"), ("preview", "--base"), ("push", "<synthetic>"), ("train", "<script>"), ("train",
+    ("preview", "--dataset"), ("preview", "--base"), ("join", "<synthetic>"),
+    ("push", "<synthetic>"), ("train", "<script>"), ("train",
     "<splits>"),
     ("train", "--aug-synthetic"), ("train", "--resume"), ("train", "--config"), ("plan", "<recipe>"), ("run",
     "<recipe>"),
@@ -96,8 +98,8 @@ READ = [
     ("sweep", "<comparing>"), ("sweep", "--script"), ("sweep", "--validation-dataset"),
 ]  # fmt: skip
 WRITTEN = [
-    ("caption", "-o"), ("finetune", "-o"), ("generate", "-o"), ("preview", "-o"), ("run", "-o"), ("demo", "-o"),
-    ("replay", "-o"), ("report", "-o"), ("compare", "-o"), ("sweep", "-o"), ("export", "-o"),
+    ("caption", "-o"), ("finetune", "-o"), ("generate", "-o"), ("join", "-o"), ("preview", "-o"), ("run", "-o"),
+    ("demo", "-o"), ("replay", "-o"), ("report", "-o"), ("compare", "-o"), ("sweep", "-o"), ("export", "-o"),
 ]  # fmt: skip
 
 
@@ -427,6 +429,23 @@ def outputs() -> Iterator[Case]:
     for fault in GARBAGE:
         yield case("output", with_value("generate", "-o", f"<outputs>/manifest-{fault}"))
         yield case("output", ["push", f"<outputs>/manifest-{fault}", "ann/set"])
+        yield case("output", ["join", f"<outputs>/manifest-{fault}", "-o", "out"])
+    for other in ("<photos>", "<checkpoint>", "<empty>"):
+        yield case("output", ["join", "<synthetic>", other, "-o", "out"])
+        yield case("output", ["join", "<synthetic>", "-o", other] if other != "<empty>" else ["join", "-o", "out"])
+    for shards in ("", "x", "3:3", "5:2", "-1", "1-3", "0:99", "6", "0:2,9", "9" * 30, ",", "²", "0x1"):
+        yield case(
+            "output", [*FINE["generate"].split(), "--images-per-class", "9", "--shard-size", "3", "--shards", shards]
+        )
+    for options in (
+        "--tasks 0", "--workers 0", "--tasks x", "--executor spark", "--tasks 5", "--partition gpu",
+        "--executor slurm --partition gpu", "--executor slurm --partition gpu --time 1:00:00",
+        "--executor local --shards 0:1", "--sbatch-args account", "--executor local --sbatch-args account",
+        "--shards 0:1 --push-to-hub",
+    ):  # fmt: skip
+        logs = [] if options == "--executor local" else ["--logging-dir", "logs"]
+        yield case("output", [*FINE["generate"].split(), *options.split(), *logs])
+    yield case("output", [*FINE["generate"].split(), "--executor", "local"])
     for name in ("manifest-empty", "run-empty", "<empty>", "<base>"):
         yield case("output", ["push", name if name.startswith("<") else f"<outputs>/{name}", "ann/set"])
 

@@ -20,8 +20,10 @@ from mvc_hf.generation import generate as module
 from mvc_hf.generation.counts import addresses
 from mvc_hf.generation.generate import generate
 from mvc_hf.generation.inputs import source_of
+from mvc_hf.generation.selection import ShardRange
 from mvc_hf.inspection.estimate import plan
 from mvc_hf.inspection.preview import preview
+from mvc_hf.scaling.join import join
 from mvc_hf.training.finetune import finetune
 
 
@@ -426,3 +428,60 @@ def test_memory_that_does_not_suffice_is_one_line(recipe, checkpoint, tmp_path, 
     monkeypatch.setattr("mvc_hf.generation.generator.sample", full)
     with pytest.raises(NotEnoughMemory, match=r"memory does not suffice to generate.*--batch-size"):
         generate(recipe, checkpoint, tmp_path / "out")
+
+
+def files(folder):
+    """Everything in a folder by name; the card names it, and so is left out."""
+    found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {name: content for name, content in found.items() if name != "README.md"}
+
+
+def test_machines_that_share_nothing_make_a_range_each(recipe, checkpoint, tmp_path, monkeypatch):
+    generate(recipe, checkpoint, tmp_path / "whole")
+    for machine, shards in (("b", "1:"), ("a", "0")):
+        monkeypatch.setenv("MVC_HF_CACHE", str(tmp_path / "homes" / machine))
+        generate(recipe, checkpoint, tmp_path / machine, shards=ShardRange(shards))
+        assert not json.loads((tmp_path / machine / "manifest.json").read_text())["complete"]
+    join([tmp_path / "b", tmp_path / "a"], tmp_path / "joined")
+    assert files(tmp_path / "joined") == files(tmp_path / "whole")
+
+
+def test_ranges_in_one_folder_in_any_order(recipe, checkpoint, tmp_path, capsys):
+    generate(recipe, checkpoint, tmp_path / "whole")
+    for shards in ("2", "0", "1"):
+        assert not (tmp_path / "out" / "README.md").exists()
+        generate(recipe, checkpoint, tmp_path / "out", shards=ShardRange(shards))
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+    assert "2 of 3 shards are in" in capsys.readouterr().err
+    (tmp_path / "out" / "data" / "train-00001-of-00003.parquet").unlink()
+    generate(recipe, checkpoint, tmp_path / "out", shards=ShardRange("0,2"))
+    assert not json.loads((tmp_path / "out" / "manifest.json").read_text())["complete"]
+    generate(recipe, checkpoint, tmp_path / "out")
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_ranges_extend_a_finished_data_set(recipe, checkpoint, tmp_path):
+    more = change(recipe, images_per_class=6)
+    for out in ("at-once", "by-range"):
+        generate(recipe, checkpoint, tmp_path / out)
+    generate(more, checkpoint, tmp_path / "at-once")
+    generate(more, checkpoint, tmp_path / "by-range", shards=ShardRange("3"))
+    generate(more, checkpoint, tmp_path / "by-range", shards=ShardRange(":3"))
+    assert files(tmp_path / "by-range") == files(tmp_path / "at-once")
+
+
+def test_nobody_extends_what_others_write(recipe, checkpoint, tmp_path):
+    def grows(split):
+        with pytest.raises(OutputError, match="is being written by"):
+            generate(change(recipe, images_per_class=6), checkpoint, tmp_path / "out", shards=ShardRange("3"))
+
+    generate(recipe, checkpoint, tmp_path / "whole")
+    generate(recipe, checkpoint, tmp_path / "out", shards=ShardRange("0"), watch=grows)
+    generate(recipe, checkpoint, tmp_path / "out")
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_a_range_outside_of_the_shards(recipe, checkpoint, tmp_path):
+    with pytest.raises(RecipeError, match="--shards is '2:4', and the data set has 3 shards: 0 to 2"):
+        generate(recipe, checkpoint, tmp_path / "out", shards=ShardRange("2:4"))
+    assert not (tmp_path / "out").exists()

@@ -12,7 +12,15 @@ import pytest
 
 from mvc_hf.errors import OutputError
 from mvc_hf.storage import locks
-from mvc_hf.storage.locks import locked_file, locked_folder, strangers, waiting_lock
+from mvc_hf.storage.locks import (
+    locked_file,
+    locked_folder,
+    locked_part,
+    parts_at_work,
+    strangers,
+    turn_in_folder,
+    waiting_lock,
+)  # fmt: skip
 
 HOLD = "import sys, time; from pathlib import Path; from mvc_hf.storage import locks\n"
 HOLD += "with locks.locked_folder(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
@@ -168,3 +176,41 @@ def test_strangers(tmp_path):
         (tmp_path / name).touch()
     assert strangers(tmp_path, "run.json") == [".run.json", "photo.png"]
     assert strangers(tmp_path / "none") == []
+
+
+PART = "import sys, time; from pathlib import Path; from mvc_hf.storage import locks\nout = Path(sys.argv[1])\n"
+PART += "with locks.turn_in_folder(out): lock = locks.locked_part(out, range(3)); lock.__enter__()\n"
+PART += "print('held', flush=True); time.sleep(600)"
+
+
+@pytest.fixture
+def part_holder(tmp_path):
+    """Another process that writes parts 0, 1 and 2 of OUT."""
+    process = subprocess.Popen([sys.executable, "-c", PART, tmp_path / "out"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_parts_are_written_side_by_side_but_never_the_same_one_twice(part_holder, tmp_path):
+    out = tmp_path / "out"
+    with turn_in_folder(out), locked_part(out, [3, 4]):
+        assert strangers(out) == []
+    with turn_in_folder(out), pytest.raises(OutputError) as caught, locked_part(out, [2, 3]):
+        pass
+    assert f"by another mvc-hf (process {part_holder.pid} on" in str(caught.value)
+    with pytest.raises(OutputError, match="is being written by another mvc-hf"), locked_folder(out):
+        pass
+
+
+def test_what_a_killed_writer_of_parts_left_blocks_nobody(part_holder, tmp_path):
+    part_holder.kill()
+    part_holder.wait()
+    out = tmp_path / "out"
+    assert strangers(out) == [] and len(os.listdir(out)) == 2
+    with locked_folder(out):
+        assert parts_at_work(out) == []
+    with turn_in_folder(out), locked_part(out, range(3)):
+        pass
+    assert not out.exists() or os.listdir(out) == []
