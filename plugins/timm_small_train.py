@@ -48,7 +48,8 @@ def main() -> None:
     device = torch.device(args.device)
     torch.set_num_threads(1)  # several of these run side by side
     utils.random_seed(args.seed)
-    model = create_model(args.model, num_classes=args.num_classes, **args.model_kwargs).to(device)
+    model = create_model(args.model, num_classes=args.num_classes, **args.model_kwargs)
+    model = model.to(device, memory_format=torch.channels_last)  # a fifth faster on a CPU
 
     common = {"name": args.dataset, "root": args.data_dir, "batch_size": args.batch_size, "seed": args.seed}
     train_set = create_dataset(split=args.train_split, is_training=True, **common)
@@ -64,7 +65,7 @@ def main() -> None:
         batch_size=args.batch_size,
         is_training=True,
         scale=(0.7, 1.0),
-        color_jitter=0.0,
+        color_jitter=None,
         auto_augment=args.aa,
         **size,
     )
