@@ -52,3 +52,13 @@ def test_more_than_the_limit_are_drawn_by_the_seed(synthetic):
     drawn = [SyntheticImages([source], None, "index", seed, 6) for seed in (0, 0, 1)]
     files = [[made.describe(i) for i in range(len(made))] for made in drawn]
     assert len(set(files[0])) == 6 and files[0] == files[1] != files[2]
+
+
+def test_a_small_picture_is_decoded_once(synthetic, monkeypatch):
+    source, asked = open_dataset(str(synthetic)), []
+    original = source.image
+    monkeypatch.setattr(source, "image", lambda row: asked.append(row) or original(row))
+    made = SyntheticImages([source], None, "index", 0, 100)
+    seen = [made.image(i) for i in (3, 5, 3, 5, 3)]
+    assert sorted(asked) == [3, 5]
+    assert [image.tobytes() for image in seen] == [original(row).tobytes() for row in (3, 5, 3, 5, 3)]
