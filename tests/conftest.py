@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def _register(package: Path) -> None:
 _register(Path(__file__).parent / "hub_server")
 hypothesis.settings.register_profile("mvc_hf", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("mvc_hf")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """Workers of pytest-xdist ignore SIGINT, and so would every process that a test starts there."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

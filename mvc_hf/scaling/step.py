@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import multiprocess
@@ -36,23 +38,41 @@ class GenerateShards(PipelineStep):
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Any:
         line = [sys.executable, "-m", "mvc_hf.scaling.task", self.task, str(rank), str(world_size)]
         process = subprocess.Popen(line, stdin=subprocess.DEVNULL, env=environment())
-
-        def end(*_: object) -> None:  # the end of a pool is that of its tasks
+        try:
+            with _terminable(process):
+                while process.poll() is None:
+                    if self.coordinator and not _runs(self.coordinator):
+                        process.terminate()
+                    time.sleep(0.2)
+        finally:
             process.terminate()
-            os._exit(128 + signal.SIGTERM)
-
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, end)
-        while process.poll() is None:
-            if self.coordinator and not _runs(self.coordinator):
-                process.terminate()
-            time.sleep(0.2)
         if process.returncode:
             how = f"signal {-process.returncode}" if process.returncode < 0 else f"exit code {process.returncode}"
             if self.strict:
                 raise OutputError(f"task {rank} ended with {how}")
             logger.error(f"task {rank} ended with {how}")
         return data
+
+
+@contextlib.contextmanager
+def _terminable(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Within it SIGTERM ends the task and this process: the end of a pool is that of its tasks.
+
+    With one worker there is no pool, and this process is the command: it has a handler of its own, which raises.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def end(*_: object) -> None:
+        process.terminate()
+        os._exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def environment() -> dict[str, str]:
