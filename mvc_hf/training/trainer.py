@@ -20,6 +20,7 @@ from ..errors import DivergedError, Stopped
 from ..utils.interrupt import Interruption
 from ..utils.memory import is_memory_error
 from ..utils.progress import bar, is_main_process, say
+from .average import follow
 from .dataset import TrainingSet, prefetched, sample_numbers
 from .divergence import LossCheck, diverged
 from .holdout import HoldoutMonitor, probe_loss
@@ -68,9 +69,8 @@ class Trainer:
             add_lora(unet, recipe.lora_rank, recipe.seed)
         if recipe.gradient_checkpointing:
             unet.enable_gradient_checkpointing()
-        at_once = accelerator.device.type != "cpu"  # a launch for hundreds of weights, where launches are what counts
         self.parameters = list(trained_parameters(unet))  # to look for them in each step takes a hundredth of it
-        self.ema = EMAModel(self.parameters, decay=recipe.ema_decay, foreach=at_once) if recipe.use_ema else None
+        self.ema = EMAModel(self.parameters, decay=recipe.ema_decay) if recipe.use_ema else None
         self.unet, self.optimizer = accelerator.prepare(unet, make_optimizer(recipe, self.parameters))
         self.compiled = CompiledUNet(self.unet, recipe.compile)
         trained = accelerator.unwrap_model(self.unet)
@@ -190,7 +190,7 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.ema is not None:
-            self.ema.step(self.parameters)
+            follow(self.ema, self.parameters)
         return total
 
     def _gradients(self, batches: Iterator[Batch]) -> torch.Tensor:

@@ -117,7 +117,6 @@ def test_killed_and_given_again_to_two_processes(caption, many, blip2, tmp_path)
     """SIGKILL in the middle; what two processes go on with becomes the file of one unbroken process, byte for byte."""
     flags = ["--caption-model", blip2, *FLAGS, "--caption-max-new-tokens", 20]
     environment = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "MVC_HF_CACHE": str(tmp_path / "cache")}
-    environment["TQDM_DISABLE"] = ""
     options = {"env": os.environ | environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     command = ["-m", "mvc_hf.cli", "caption", many, "-o", "two.parquet", *flags]
 
@@ -142,7 +141,6 @@ def test_killed_and_given_again_to_two_processes(caption, many, blip2, tmp_path)
     done = subprocess.run(list(map(str, [*launch, *command])), **options, timeout=200)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("320 captions of 2 classes") == 1
-    assert "/192 [" in done.stderr  # two pieces were the first process's own, the third the other one's
     assert kept() == {"000000.json": 128, "000001.json": 128, "000002.json": 64}
     assert caption(many, "-o", "one.parquet", *flags)[0] == 0
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
