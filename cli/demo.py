@@ -12,7 +12,7 @@ import click
     "-o", "--output", type=click.Path(path_type=Path), default=Path("mvc-demo"), show_default=True, help="folder"
 )
 def command(output: Path) -> None:
-    """Fine-tune the embedded base on 200 real images, generate 1,500 new ones, and see what a classifier gains.
+    """Fine-tune the embedded base on 200 real images, generate 1,000 new ones, and see what a classifier gains.
 
     Leaves a contact sheet and a table: a small classifier of timm's on the real images alone and with the new ones,
     at equal numbers of updates, on five seeds. Needs no network and no GPU. The same command, given again after an
@@ -38,7 +38,7 @@ what Stable Diffusion's images are worth.)
 
 {output / "contact_sheet.png"}   real, MVC and pretrained images of each class, side by side
 {output / "checkpoint"}          the fine-tuned model, a plain diffusers pipeline
-{output / "synthetic"}           1,500 new images: load_dataset("{output / "synthetic"}")
+{output / "synthetic"}           1,000 new images: load_dataset("{output / "synthetic"}")
 {output / "results.json"}        settings, losses, times and the table
 
 Next:

@@ -23,7 +23,7 @@ from ..utils.distributed import process_state
 from ..utils.progress import say
 
 CAPTION_COLUMN = "caption"
-PER_CLASS = 150
+PER_CLASS = 100
 MARKER, MADE_BY = "demo.json", "mvc-hf demo"  # by which the folder is known again
 LEAVES = ("checkpoint", "synthetic", "contact_sheet.png", "results.json", "real", "classifier")
 SHOWN = 6  # images of each kind and class on the contact sheet
@@ -32,10 +32,10 @@ SHOWN = 6  # images of each kind and class on the contact sheet
 FINETUNING: dict[str, Any] = {
     "captions": f"column:{CAPTION_COLUMN}",
     "train_batch_size": 32,
-    "max_train_steps": 400,
+    "max_train_steps": 250,
     "learning_rate": 3e-4,
-    "validation_steps": 100,
-    "checkpointing_steps": 100,
+    "validation_steps": 50,
+    "checkpointing_steps": 50,
 }
 GENERATING: dict[str, Any] = {
     "images_per_class": PER_CLASS,
