@@ -79,12 +79,22 @@ def bar(total: int, what: str, unit: str = "", *, done: int = 0, shared: bool = 
     how: dict[str, Any] = {} if shows else {"disable": True}  # otherwise TQDM_DISABLE decides
     if not terminal:
         how |= {"file": _Lines(), "delay": DELAY}
+    elif not _has_a_size():
+        how |= {"ncols": 80, "nrows": 24}
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     share = f", share of 1 of {processes} processes" if shared and processes > 1 else ""
     return tqdm(
         total=total, initial=done, desc=one_line(what) + share, unit=unit, mininterval=0.1 if terminal else FIRST,
-        dynamic_ncols=terminal, **how,
+        dynamic_ncols=terminal and "ncols" not in how, **how,
     )  # fmt: skip
+
+
+def _has_a_size() -> bool:
+    """Whether the terminal says how large it is. Those of containers may not, and tqdm would draw nothing there."""
+    try:
+        return all(os.get_terminal_size(sys.stderr.fileno()))
+    except OSError:
+        return False
 
 
 def done_before(shown: tqdm, count: int) -> None:

@@ -1,11 +1,17 @@
 """What is said to the person who waits: lines on standard error, from the main process."""
 
+import os
 import re
+import struct
+import subprocess
+import sys
 
 import pytest
 from tqdm import tqdm
 
 from mvc_hf.utils import progress
+
+fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
 
 
 class Shown(tqdm):
@@ -72,6 +78,18 @@ def test_where_there_is_no_terminal_states_are_lines(monkeypatch, capsys):
     assert err.endswith("\n") and "\r" not in err and not any(line != line.strip() for line in lines)
     assert lines[0].startswith("work:  40%") and "between" in lines
     assert lines[-1].startswith("work: 100%") and "10/10" in lines[-1]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(24, 60), (0, 60), (24, 0), (0, 0)])
+def test_a_terminal_that_does_not_know_its_size_has_bars_too(rows, columns):
+    code = "from mvc_hf.utils.progress import bar\nwith bar(3, 'generating') as shown: shown.update(3)"
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, env=os.environ | {"TQDM_DISABLE": ""}, check=True)
+    drawn = os.read(ours, 4096).decode().strip().split("\r")[-1]
+    os.close(ours)
+    os.close(theirs)
+    assert "generating: 100%" in drawn and len(drawn) <= (60 if rows and columns else 80)
 
 
 def test_what_was_done_before_is_no_part_of_the_rate(monkeypatch, capsys):
