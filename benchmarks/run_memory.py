@@ -2,9 +2,9 @@
 
     python benchmarks/run_memory.py [--images 1000 10000 100000] [--batch-size 100]
 
-Both are commands in processes of their own, on a tiny base with random weights (16×16 pixels, one step), so that what is
-looked at is what carries the images: rows, PNGs, shards, uploads. The Hub is the one of the tests, in this process. For
-the smallest number it is also said after how many seconds `generate` shows its bar on a terminal.
+Both are commands in processes of their own, on a tiny base with random weights (16×16 pixels, one step), so that what
+is looked at is what carries the images: rows, PNGs, shards, uploads. The Hub is the one of the tests, in this process.
+For the smallest number it is also said after how many seconds `generate` shows its bar on a terminal.
 """
 
 from __future__ import annotations
@@ -70,8 +70,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--shard-size", type=int, default=1_000)
     args = parser.parse_args()
-    tiny, hub_server = helper("tiny", TESTS / "helpers" / "tiny.py"), helper(
-        "hub_server", TESTS / "hub_server" / "__init__.py"
+    tiny, hub_server = (
+        helper("tiny", TESTS / "helpers" / "tiny.py"),
+        helper("hub_server", TESTS / "hub_server" / "__init__.py"),
     )
     with tempfile.TemporaryDirectory() as name, hub_server.LocalHub() as hub:
         folder = Path(name)
@@ -94,7 +95,8 @@ def main() -> None:
             out = f"{folder}/{count}"
             generate = [
                 "generate", checkpoint, "-o", out, "--dataset", str(photos), "--total", str(count),
-                "--num-inference-steps", "1", "--batch-size", str(args.batch_size), "--shard-size", str(args.shard_size),
+                "--num-inference-steps", "1", "--batch-size", str(args.batch_size),
+                "--shard-size", str(args.shard_size),
             ]  # fmt: skip
             if count == min(args.images):
                 bar = first_bar([*generate, "--seed", "1"], environment)
