@@ -32,7 +32,7 @@ SHOWN = 6  # images of each kind and class on the contact sheet
 FINETUNING: dict[str, Any] = {
     "captions": f"column:{CAPTION_COLUMN}",
     "train_batch_size": 32,
-    "max_train_steps": 250,
+    "max_train_steps": 150,
     "learning_rate": 3e-4,
     "validation_steps": 50,
     "checkpointing_steps": 50,
@@ -40,9 +40,9 @@ FINETUNING: dict[str, Any] = {
 GENERATING: dict[str, Any] = {
     "images_per_class": PER_CLASS,
     "guidance_scale": 4.0,
-    "coarse": 4,
-    "fine": 16,
-    "num_inference_steps": 10,
+    "coarse": 2,
+    "fine": 8,
+    "num_inference_steps": 6,
     "batch_size": 100,
     "shard_size": 500,
 }
