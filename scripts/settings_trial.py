@@ -53,9 +53,9 @@ class Variation:
 
 VARIATIONS = {
     "unchanged": Variation(),
-    "P 0, Q 0": Variation({"coarse": 0, "fine": 0}),
-    "P 2, Q 8": Variation({"coarse": 2, "fine": 8}),
-    "P 8, Q 32": Variation({"coarse": 8, "fine": 32}),
+    "P 0 Q 0": Variation({"coarse": 0, "fine": 0}),
+    "P 2 Q 8": Variation({"coarse": 2, "fine": 8}),
+    "P 8 Q 32": Variation({"coarse": 8, "fine": 32}),
     "self": Variation(finetuning={"pairing": "self"}),
     "pretrained": Variation({"method": "pretrained"}),
     "guidance 1": Variation({"guidance_scale": 1.0}),
@@ -95,10 +95,10 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=DEMO_EPOCHS)
     args = parser.parse_args()
 
-    places = {}
-    for name in args.only:
-        folder = made(VARIATIONS[name], name.replace(", ", "-").replace(" ", "-"), args.sets, args.base, args.output)
-        places[name.replace(",", "")] = str(folder.resolve())
+    places = {
+        name: str(made(VARIATIONS[name], name.replace(" ", "-"), args.sets, args.base, args.output).resolve())
+        for name in args.only
+    }
     classifier = {
         "test_dataset": str((args.sets / "test.parquet").resolve()),
         "test_split": "train",  # one Parquet file has no other
