@@ -106,10 +106,17 @@ def train_unet(
     clock: Clock,
     seed: int,
     widths: tuple[int, int] = (64, 160),
+    rate: float = RATE,
+    start: Path | None = None,
 ) -> None:
-    """Leaves WORK/pipeline."""
-    from diffusers import AutoencoderKL
+    """Leaves WORK/pipeline.
+
+    Args:
+        start: a pipeline whose U-Net and text encoder are gone on from; `work` has its autoencoder and its tokenizer.
+    """
+    from diffusers import AutoencoderKL, UNet2DConditionModel
     from diffusers.models.attention_processor import AttnProcessor
+    from transformers import CLIPTextModel
 
     vae = AutoencoderKL.from_pretrained(work / "vae").to(device).eval()
     latents, tokens = encode(drawings, vae, tokenizer, looks, device, seed)
@@ -117,8 +124,12 @@ def train_unet(
     clock.begin()
     torch.manual_seed(seed)
     channels, factor = vae.config.latent_channels, vae.config.scaling_factor
-    unet = make_unet(channels, widths).to(device, memory_format=torch.channels_last)
-    text = make_text_encoder(tokenizer).to(device)
+    if start is None:
+        unet, text = make_unet(channels, widths), make_text_encoder(tokenizer)
+    else:
+        unet = UNet2DConditionModel.from_pretrained(start / "unet").float().train()
+        text = CLIPTextModel.from_pretrained(start / "text_encoder", attn_implementation="eager").float().train()
+    unet, text = unet.to(device, memory_format=torch.channels_last), text.to(device)
     if device == "cpu":
         unet.set_attn_processor(AttnProcessor())  # for sizes as small as these, the fastest there
     alphas = make_scheduler().alphas_cumprod.to(device)
@@ -151,7 +162,7 @@ def train_unet(
         with torch.no_grad():
             return float(np.mean([loss(part, generator).item() for part in parts]))
 
-    learner = Learner([*unet.parameters(), *text.parameters()], loss, RATE)
+    learner = Learner([*unet.parameters(), *text.parameters()], loss, rate)
     while clock.done < 1:
         learner.step(clock)
         if clock.step % LOGGED_EVERY == 0 or clock.done == 1:

