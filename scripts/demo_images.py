@@ -23,14 +23,17 @@ class Images:
 
     For choosing settings there are `validation`, 4,000 training images that nothing else uses. The base never sees the
     100 images of each class from which the real ones are taken, so their number can be changed without a new base.
-    Where the folder has no test images, `test` is empty: the base does not need them.
+    The demo has the first draw of these; the next ones, of as many others, say what it owes to the draw. Where the folder
+    has no test images, `test` is empty: the base does not need them.
     """
 
-    def __init__(self, folder: Path, seed: int, real_per_class: int = RESERVED_PER_CLASS):
+    def __init__(self, folder: Path, seed: int, real_per_class: int = RESERVED_PER_CLASS, draw: int = 0):
         x, y = read_idx(folder / "train-images-idx3-ubyte.gz"), read_idx(folder / "train-labels-idx1-ubyte.gz")
         order = np.random.default_rng(seed).permutation(len(x))
         members = [order[y[order] == c][:RESERVED_PER_CLASS] for c in range(len(CLASS_NAMES))]
-        real = np.concatenate([rows[:real_per_class] for rows in members])
+        if (draw + 1) * real_per_class > RESERVED_PER_CLASS:
+            raise SystemExit(f"{RESERVED_PER_CLASS} images of a class have no draw {draw} of {real_per_class}")
+        real = np.concatenate([rows[draw * real_per_class :][:real_per_class] for rows in members])
         rest = order[~np.isin(order, np.concatenate(members))]
         base, validation = rest[:BASE_IMAGES], rest[BASE_IMAGES:][:VALIDATION_IMAGES]
         assert not set(base) & set(real) and not set(validation) & (set(base) | set(real))

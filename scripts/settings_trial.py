@@ -53,6 +53,10 @@ class Variation:
 
 VARIATIONS = {
     "unchanged": Variation(),
+    "the demo": Variation(GENERATING, FINETUNING),
+    "LoRA of rank 4": Variation(finetuning={"lora_rank": 4, "learning_rate": 1e-3}),
+    "LoRA of rank 16": Variation(finetuning={"lora_rank": 16, "learning_rate": 1e-3}),
+    "LoRA of rank 16 at 3e-4": Variation(finetuning={"lora_rank": 16}),
     "P 0 Q 0": Variation({"coarse": 0, "fine": 0}),
     "P 2 Q 8": Variation({"coarse": 2, "fine": 8}),
     "P 8 Q 32": Variation({"coarse": 8, "fine": 32}),

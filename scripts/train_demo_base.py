@@ -57,6 +57,7 @@ def parse() -> argparse.Namespace:
         parser.add_argument(f"--{stage}-minutes", type=float, help="end earlier, at these")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--real-per-class", type=int, default=RESERVED_PER_CLASS, help="real images of the demo")
+    parser.add_argument("--draw", type=int, default=0, help="which so many of the images that the base has not seen")
     parser.add_argument("--validation", type=Path, help="write only real and validation images, into this folder")
     parser.add_argument("--export", type=Path, help="write the images and the finished base here (mvc_hf/assets)")
     args = parser.parse_args()
@@ -68,7 +69,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    images = Images(args.fashion_mnist, args.seed, args.real_per_class)
+    images = Images(args.fashion_mnist, args.seed, args.real_per_class, args.draw)
     if args.validation:
         return export_images(images, args.validation, images.validation)
     work = args.output
