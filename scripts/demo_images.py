@@ -22,8 +22,8 @@ class Images:
     """Fashion-MNIST, split: the demo's real images, 50,000 others for the base, 2,000 test images.
 
     For choosing settings there are `validation`, 4,000 training images that nothing else uses. The base never sees the
-    100 images of each class from which the real ones are taken, so their number can be changed without a new base.
-    The demo has the first draw of these; the next ones, of as many others, say what it owes to the draw. Where the folder
+    100 images of each class from which the real ones are taken, so their number can be changed without a new base. The
+    demo has the first draw of these; the next ones, of as many others, say what it owes to the draw. Where the folder
     has no test images, `test` is empty: the base does not need them.
     """
 
