@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, help="work folder, and the result of every stage")
     parser.add_argument("--set", type=Path, help="write only the reduced set and the test images, into this folder")
     parser.add_argument("--real-per-class", type=int, default=REDUCED_PER_CLASS, help="real images of --set")
+    parser.add_argument("--draw", type=int, default=0, help="which so many of the reduced set")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--start", type=Path, help="a base of the same tokenizer to go on from, with its autoencoder")
     parser.add_argument("--looks", type=int, default=6, help="renderings of each base image")
@@ -127,7 +128,8 @@ def main() -> None:
     reduced, others = divide(x, y, args.seed)
     describer = PhotoDescriber.fit(x[others[:FITTED_ON]])
     if args.set:
-        real = reduced.reshape(len(CLASS_NAMES), REDUCED_PER_CLASS)[:, : args.real_per_class].ravel()
+        real = reduced.reshape(len(CLASS_NAMES), REDUCED_PER_CLASS)[:, args.draw * args.real_per_class :]
+        real = real[:, : args.real_per_class].ravel()
         return export_set(args.set, describer, {"real": (x[real], y[real]), "test": read_cifar(args.cifar, "test")})
     work, seed, photographs = args.output, args.seed, Photographs(x[others], y[others], describer)
     work.mkdir(parents=True, exist_ok=True)
