@@ -4,7 +4,8 @@
 
 `train_instruct_pix2pix.py` is in huggingface/diffusers, examples/instruct_pix2pix, at the tag of your version. Both
 fine-tune the embedded base on the embedded images, in float32, with the moving average, in processes of their own
-that take turns. Each is run for two numbers of steps: the difference of the times is what the steps cost, without
+that take turns. The peer knows latents of 4 channels alone, so for both the base has 4 in place of 12, and random
+weights in autoencoder and U-Net. Each is run for two numbers of steps: the difference of the times is what the steps cost, without
 start-up. The peer encodes text and both images in every step; ours were encoded once, which is part of start-up: a
 cold cache for each run, and its time is printed, too.
 """
@@ -34,17 +35,29 @@ def peer_data(folder):
     datasets.Dataset.from_dict(columns, features=kinds).to_parquet(folder / "train.parquet")
 
 
+def base_of_four_channels(folder):
+    """The embedded base, as far as the peer can take it."""
+    import torch
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+
+    found = StableDiffusionPipeline.from_pretrained(assets() / "base", torch_dtype=torch.float32)
+    found.vae = AutoencoderKL.from_config(found.vae.config, latent_channels=4)
+    found.unet = UNet2DConditionModel.from_config(found.unet.config, in_channels=4, out_channels=4)
+    found.save_pretrained(folder)
+    return folder
+
+
 def ours(args, steps, work):
     return [
         sys.executable, "-m", "mvc_hf.cli", "finetune", assets() / "real.parquet", "-o", work / "ours",
-        "--base", assets() / "base", "--captions", f"column:{CAPTION_COLUMN}", "--holdout-fraction", 0,
+        "--base", args.base, "--captions", f"column:{CAPTION_COLUMN}", "--holdout-fraction", 0,
         "--train-batch-size", args.batch, "--max-train-steps", steps, "--checkpointing-steps", 10**6,
     ]  # fmt: skip
 
 
 def theirs(args, steps, work):
     return [
-        sys.executable, args.peer.resolve(), "--pretrained_model_name_or_path", assets() / "base",
+        sys.executable, args.peer.resolve(), "--pretrained_model_name_or_path", args.base,
         "--dataset_name", args.data, "--original_image_column", "input_image", "--edited_image_column", "edited_image",
         "--edit_prompt_column", CAPTION_COLUMN, "--resolution", 32, "--train_batch_size", args.batch,
         "--max_train_steps", steps, "--checkpointing_steps", 10**6, "--use_ema", "--conditioning_dropout_prob", 0.05,
@@ -73,6 +86,7 @@ def main():
         args.data = Path(folder) / "pairs"
         args.data.mkdir()
         peer_data(args.data)
+        args.base = base_of_four_channels(Path(folder) / "base")
         per_step, whole = {"ours": [], "theirs": []}, {"ours": [], "theirs": []}
         for turn in range(args.repeats):
             for name, command in (("ours", ours), ("theirs", theirs)):
