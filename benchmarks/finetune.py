@@ -5,9 +5,9 @@
 `train_instruct_pix2pix.py` is in huggingface/diffusers, examples/instruct_pix2pix, at the tag of your version. Both
 fine-tune the embedded base on the embedded images, in float32, with the moving average, in processes of their own
 that take turns. The peer knows latents of 4 channels alone, so for both the base has 4 in place of 12, and random
-weights in autoencoder and U-Net. Each is run for two numbers of steps: the difference of the times is what the steps cost, without
-start-up. The peer encodes text and both images in every step; ours were encoded once, which is part of start-up: a
-cold cache for each run, and its time is printed, too.
+weights in autoencoder and U-Net. Each is run for two numbers of steps: the difference of the times is what the steps
+cost, without start-up. The peer encodes text and both images in every step; ours were encoded once, which is part of
+start-up: a cold cache for each run, and its time is printed, too.
 """
 
 import argparse
