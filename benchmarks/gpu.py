@@ -44,6 +44,7 @@ from mvc_hf.training.lr_schedule import TrainingSchedule
 from mvc_hf.training.setup.accelerator import accelerator_of
 from mvc_hf.training.trainer import Trainer
 
+PARTS = ["finetune", "generate", "compile-generate", "compile-finetune", "profile"]
 BATCHES = 3  # of ours in a row: the PNGs of one are made while the next is sampled
 
 
@@ -132,15 +133,24 @@ class Log:
 # Fine-tuning
 
 
-def ours(bench: Bench, side: int, batch: int, channels_last: bool = False, compiled: bool = False) -> dict[str, Any]:
-    """A step of `Trainer.train`, with everything but checkpoints and looks at kept-aside images."""
+def ours(
+    bench: Bench, side: int, batch: int, channels_last: bool = False, compiled: bool = False,
+    average: bool = True, one_batch: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """A step of `Trainer.train`, with everything but checkpoints and looks at kept-aside images.
+
+    Without the moving average, or with one batch over and over, it says what they cost.
+    """
     base = models.random_model(bench.args.shape, bench.device)
     prepared(base.unet, channels_last, compiled)
     recipe = Recipe(
         dataset="none", train_batch_size=batch, mixed_precision=bench.args.mixed_precision, max_train_steps=10**6,
-        holdout_fraction=0.0,
+        holdout_fraction=0.0, use_ema=average,
     )  # fmt: skip
     data = models.training_set(recipe, base, side)
+    if one_batch:
+        made = data.batch(np.arange(batch))
+        data.batch = lambda numbers: made  # type: ignore[method-assign]
     base.vae = base.text_encoder = None  # as `finetune` sends them to the CPU
     clock = StepClock(bench)
     with tempfile.TemporaryDirectory() as out:
@@ -214,6 +224,8 @@ def fine_tuning(bench: Bench, side: int, batch: int, rate: float, flops: float, 
     part("ours, channels_last", 8, lambda: ours(bench, side, batch, channels_last=True))
     if more:
         part("bare", 6, lambda: bare(bench, side, batch))
+        part("ours, no average", 6, lambda: ours(bench, side, batch, average=False))
+        part("ours, one batch over and over", 6, lambda: ours(bench, side, batch, one_batch=True))
         if bench.args.peer:
             part("theirs, no loaders", 14, lambda: theirs(bench, side, batch, 0))
 
@@ -375,7 +387,7 @@ def main() -> None:
     parser.add_argument("--shape", choices=models.WIDTHS, default="sd15")
     parser.add_argument("--mixed-precision", choices=("no", "fp16", "bf16"), default="bf16")
     parser.add_argument("--sizes", nargs="+", default=["512x16", "256x16", "256x64"], help="side x batch")
-    parser.add_argument("--parts", nargs="+", default=["finetune", "generate", "compile"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:-1])
     parser.add_argument("--warmup", type=int, default=3, help="steps before the clock runs")
     parser.add_argument("--window", type=int, default=3, help="steps between two looks at the clock")
     parser.add_argument("--windows", type=int, default=3)
@@ -401,17 +413,17 @@ def main() -> None:
             fine_tuning(bench, side, batch, rate, flops[side], more=number == 0)
         if "generate" in args.parts and number < 2:
             bench.measure(f"generate {side} batch {batch}", 25, partial(generation, bench, side, batch))
-    if "compile" in args.parts:
-        side, batch = sizes[0]
+    side, batch = sizes[0]
+    if "compile-generate" in args.parts:
         name = f"generate {side} batch {batch}, U-Net compiled"
         bench.measure(name, 60, lambda: generation(bench, side, batch, compiled=True))
+    if "compile-finetune" in args.parts:
         name = f"finetune {side} batch {batch}: ours, compiled"
         found = bench.measure(name, 100, lambda: ours(bench, side, batch, compiled=True))
         if "ms" in found:
             found["images_per_s"] = round(1000 * batch / found["ms"], 1)
             found["share_of_matmul_rate"] = round(flops[side] * batch / (found["ms"] / 1000) / rate, 3)
     if "profile" in args.parts:
-        side, batch = sizes[0]
         bench.measure(f"profile {side} batch {batch}", 20, lambda: profiled(bench, side, batch))
     args.output.write_text(json.dumps(bench.results, indent=1))
     print(f"{bench.results['machine']['device']}, bf16 matmul {rate / 1e12:.0f} TFLOP/s, torch {torch.__version__}")
