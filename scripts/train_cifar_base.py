@@ -124,6 +124,8 @@ def main() -> None:
     parser.add_argument("--unet-rate", type=float, default=RATE, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    if (args.draw + 1) * args.real_per_class > REDUCED_PER_CLASS:
+        parser.error(f"the reduced set has {REDUCED_PER_CLASS} images a class: too few for that --draw")
     x, y = read_cifar(args.cifar, "train")
     reduced, others = divide(x, y, args.seed)
     describer = PhotoDescriber.fit(x[others[:FITTED_ON]])
