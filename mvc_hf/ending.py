@@ -40,37 +40,60 @@ def exit_code(run: Callable[[], object], stage: str | None = None) -> int:
     Returns:
         0, or 1 for an error; 130 or 143 where SIGINT or SIGTERM ended it.
     """
+    sigterm, follows, code = _Sigterm(), False, 0
     try:
-        with _terminable():
+        with sigterm:
             run()
     except (Exception, KeyboardInterrupt) as error:
         line = line_of(error, stage)
         if line is None:
             raise
-        return failed(line, follows=_lost_peer(error) is not None, code=code_of(error))
-    return 0
+        follows = _lost_peer(error) is not None
+        code = failed(line, follows=follows, code=code_of(error))
+    finally:
+        sigterm.let_go()
+    if follows and not sigterm.waits:
+        time.sleep(PATIENCE)  # a launcher takes the first process that ends by itself for the cause
+    return code
 
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, as an error like that of Ctrl-C: what was begun is tidied up, and processes of ours end, too."""
 
 
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Within it SIGTERM raises `Terminated`, where nobody else listens to it and Python allows it."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
+class _Sigterm:
+    """Within it SIGTERM raises `Terminated`, where nobody else listens to it and Python allows it.
 
-    def terminate(*_: object) -> None:
+    After an error SIGTERM waits until `let_go`: a launcher that ends the others of a process that has failed comes
+    just when they are about to tell what they have heard of it, and would have them end without a word.
+
+    Attributes:
+        waits: one has come in that time.
+    """
+
+    def __init__(self) -> None:
+        alone = threading.current_thread() is threading.main_thread()
+        self.ours = alone and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        self.waits = False
+
+    def __enter__(self) -> None:
+        if self.ours:
+            signal.signal(signal.SIGTERM, self._terminate)
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self.ours:
+            signal.signal(signal.SIGTERM, self._wait if kind else signal.SIG_DFL)
+
+    def let_go(self) -> None:
+        if self.ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def _terminate(self, *_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends at once
         raise Terminated
 
-    signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    def _wait(self, *_: object) -> None:
+        self.waits = True
 
 
 def code_of(error: BaseException | None) -> int:
@@ -87,15 +110,12 @@ def failed(line: str, *, follows: bool = False, code: int = 1) -> int:
     """Print the line of an error and return the exit code.
 
     Args:
-        follows: the error came of another process's. A launcher is about to end this one, too, and takes the first
-            that ends by itself for the cause.
+        follows: the error came of another process's, which tells a launcher the cause, if any does.
     """
     rank = os.environ.get("RANK", "")  # any of several may be the first to fail, and a launcher then ends the others
     line = shortened(one_line(collapsed(line)), LONGEST)
     print(f"Error{f' (rank {rank})' if rank.isdecimal() else ''}: {line}", file=sys.stderr, flush=True)
-    if follows:
-        time.sleep(PATIENCE)
-    else:
+    if not follows:
         _tell_launcher(line)
     return code
 
@@ -113,7 +133,7 @@ def line_of(error: BaseException, stage: str | None = None) -> str | None:
     ours = next((e for e in _wrapped(error) if isinstance(e, MvcError)), None)
     if ours is not None:
         return collapsed(str(ours))
-    if isinstance(error, KeyboardInterrupt):
+    if any(isinstance(cause, KeyboardInterrupt) for cause in _wrapped(error)):
         return STOPPED
     text = str(error)
     name, message = last_error(text) or ("", "")
@@ -161,10 +181,14 @@ def _names(kind: type) -> set[str]:
 
 
 def _lost_peer(error: BaseException) -> BaseException | None:
-    """The error by which a process of several hears that another one has ended."""
+    """The error by which a process of several hears that another one has ended.
+
+    A launcher may end it in the midst of tidying up after that.
+    """
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return None
-    for cause in _wrapped(error):
+    under_way = [e.__context__ for e in _wrapped(error) if isinstance(e, Terminated)]
+    for cause in (found for e in (error, *under_way) for found in _wrapped(e)):
         if isinstance(cause, RuntimeError):
             kinds = {kind.__name__ for kind in type(cause).__mro__}
             if "DistError" in kinds or _PEER_LOST.search(str(cause)):

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -134,10 +133,7 @@ def test_killed_and_given_again_to_two_processes(caption, many, blip2, tmp_path)
     process.communicate()
     assert 0 < sum(kept().values()) < 320 and not (tmp_path / "two.parquet").exists()
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", 2, "--master-port", port]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
     done = subprocess.run(list(map(str, [*launch, *command])), **options, timeout=200)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("320 captions of 2 classes") == 1

@@ -2,7 +2,6 @@
 
 import math
 import os
-import socket
 import subprocess
 import sys
 import warnings
@@ -254,10 +253,7 @@ def test_too_little_memory_is_told_in_a_line(recipe, made, tmp_path):
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one GPU here, or none: torch.cuda.device_count() < 2")
 def test_two_gpus_do_what_one_does(recipe, photos, tiny_base, tmp_path):
     finetune(change(recipe, checkpointing_steps=100), tmp_path / "one")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", 2, "--master-port", port]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
     command += ["-m", "mvc_hf.cli", "finetune", photos, "-o", tmp_path / "two", "--base", tiny_base]
     command += ["--train-batch-size", 2, "--max-train-steps", 6, "--learning-rate", 1e-3, "--lr-warmup-steps", 1]
     done = subprocess.run(

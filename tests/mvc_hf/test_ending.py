@@ -140,6 +140,46 @@ def test_peers_are_lost_only_where_there_are_some(monkeypatch):
     assert line_of(wrapped).startswith("lost the connection")
 
 
+LATE = """
+import signal, sys
+from mvc_hf import ending
+
+tell, ending.PATIENCE = ending.line_of, 600
+
+def line_of(*arguments):
+    signal.raise_signal(signal.SIGTERM)
+    return tell(*arguments)
+
+def run():
+    raise RuntimeError(sys.argv[1])
+
+ending.line_of = line_of
+sys.exit(ending.exit_code(run))
+"""
+
+
+def test_a_process_that_is_ended_while_it_tells_has_told():
+    command = [sys.executable, "-c", LATE, PEER]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env=os.environ | {"WORLD_SIZE": "2", "RANK": "0"}
+    )
+    assert ended.stderr.startswith("Error (rank 0): lost the connection") and ended.returncode == 1
+
+
+def test_a_process_that_is_ended_while_it_tidies_up_after_a_lost_peer_tells_of_it(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(ending, "PATIENCE", 0)
+
+    def run():
+        try:
+            raise RuntimeError(PEER)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+
+    assert exit_code(run) == 143
+    assert capsys.readouterr().err.startswith("Error: lost the connection")
+
+
 def test_the_launcher_is_told(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
     monkeypatch.setenv("RANK", "1")

@@ -4,7 +4,6 @@
 """
 
 import os
-import socket
 import subprocess
 import sys
 
@@ -25,10 +24,7 @@ def launch(tmp_path_factory):
     folder = tmp_path_factory.mktemp("launched")
 
     def run(*arguments, code=0, **environment):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", 2, "--master-port", port]
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
         ours = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "MVC_HF_CACHE": str(folder / "cache")}
         done = subprocess.run(
             list(map(str, [*command, watched_cli.__file__, *arguments])), cwd=folder, capture_output=True, text=True,
@@ -90,7 +86,8 @@ def test_a_run_that_lost_a_process_ends_and_goes_on(launch, two, photos, tiny_ba
     command = ["finetune", photos, "-o", out, "--base", tiny_base, "--train-batch-size", 2, *FLAGS]
     done = launch(*command, code=1, DIES="3")
     lines = [line for line in done.stderr.splitlines() if line.startswith("Error")]
-    assert len(lines) == 1 and lines[0].startswith("Error (rank 0): lost the connection to another process")
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("Error (rank 0): lost the connection to another process")
     assert lines[0].endswith("the same command goes on from what is saved")
     assert [path.name for path in (out / "checkpoints").glob("step-*")] == ["step-00000002"]
     done = launch(*command)
