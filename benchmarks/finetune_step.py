@@ -1,6 +1,6 @@
 """A fine-tuning step with everything that goes with it, against the bare step: U-Net, gradient, clipping, AdamW.
 
-    python benchmarks/finetune_step.py [--shape embedded cut] [--batch 16] [--turns 6] [--steps 8]
+    python benchmarks/finetune_step.py [--shape embedded cut] [--batch 16] [--turns 6] [--steps 24]
     python benchmarks/finetune_step.py --bare            what lowers the bare step itself
 
 Ours is `Trainer.train` from banks: mixing, noise, moving average, log, looks at kept-aside images, as often as in a
@@ -30,6 +30,7 @@ from mvc_hf.diffusion.model import StableDiffusion, load_base
 from mvc_hf.diffusion.unet import widen_unet
 from mvc_hf.training.lr_schedule import TrainingSchedule
 from mvc_hf.training.setup.accelerator import accelerator_of
+from mvc_hf.training.setup.allocator import kept_for_reuse
 from mvc_hf.training.trainer import Trainer
 from mvc_hf.workflows.demo import assets
 
@@ -129,7 +130,7 @@ def main() -> None:
     parser.add_argument("--shape", nargs="+", choices=SIDES, default=["embedded", "cut"])
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--turns", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=8, help="of a turn")
+    parser.add_argument("--steps", type=int, default=24, help="of a turn: of so many, one looks at kept-aside images")
     parser.add_argument(
         "--bare", nargs="*", choices=FORMS, help="the bare step in these forms (all, if none is named)"
     )
@@ -140,7 +141,7 @@ def main() -> None:
             forms = {form or "plain": Bare(base, side, args.batch, form) for form in ("", *(args.bare or FORMS[1:]))}
             show(shape, turns(dict(forms), args.turns, args.steps))
             continue
-        with tempfile.TemporaryDirectory() as out:
+        with tempfile.TemporaryDirectory() as out, kept_for_reuse(torch.device("cpu")):
             bare = Bare(base, side, args.batch)
             ours = Ours(base, side, args.batch, Path(out))
             show(shape, turns({"bare": bare, "ours": ours}, args.turns, args.steps))

@@ -35,6 +35,7 @@ from ..training.finetune import captioner_of, captions_of
 from ..training.holdout import PROBE_IMAGES
 from ..training.lr_schedule import TrainingSchedule
 from ..training.setup.accelerator import accelerator_of
+from ..training.setup.allocator import kept_for_reuse
 from ..training.setup.optimizer import bytes_of_moments
 from ..training.trainer import Trainer
 from .cost_table import Estimate
@@ -138,7 +139,8 @@ def measure_finetuning(
                 raise DivergedError("the loss is not finite within the first updates: take a lower --learning-rate")
             yield 1
 
-    each = seconds_per_item(updates())
+    with kept_for_reuse(run.accelerator.device):
+        each = seconds_per_item(updates())
     probed = 2 * min(PROBE_IMAGES, held_out) * math.ceil(schedule.steps / schedule.validation_steps)
     looks = each.times(FORWARD * probed / schedule.samples)
     trained = sum(parameter.numel() for parameter in run.parameters)

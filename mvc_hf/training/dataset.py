@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from .objective import Batch, drop_conditions
 
 FIRST_PROBE = 1 << 41  # probes of held-out images have numbers that no sample of a run reaches
 EPSILON, POSTERIOR = 0, 1  # the two noises of a sample
+AT_A_TIME = 8  # batches that are made together on a CPU
 
 
 class TrainingSet:
@@ -157,6 +159,12 @@ def sample_numbers(
     for step in steps:
         for micro in range(accumulation):
             yield (step * accumulation + micro) * batch_size * processes + mine
+
+
+def made_together(training_set: TrainingSet, numbers: Iterator[np.ndarray]) -> Iterator[Batch]:
+    """Batches of these sample numbers, some at a time: each of so few samples takes half the time, so."""
+    while several := list(islice(numbers, AT_A_TIME)):
+        yield from training_set.batch(np.concatenate(several)).split(len(several[0]))
 
 
 def prefetched(training_set: TrainingSet, numbers: Iterator[np.ndarray]) -> Iterator[Batch]:

@@ -46,6 +46,7 @@ from .output.folder import begun, check_folder, claim, compare, fingerprints, is
 from .output.leaving import leave
 from .output.tracking import trackers_of
 from .setup.accelerator import accelerator_of
+from .setup.allocator import kept_for_reuse
 from .setup.optimizer import bytes_of_moments, check_optimizer
 from .trainer import Trainer
 
@@ -98,7 +99,7 @@ class _Inputs:
 
 def _finetuned(recipe: Recipe, out: Path) -> CheckpointMetadata:
     accelerator = accelerator_of(recipe)
-    with enough_memory("finetune", accelerator.device):
+    with enough_memory("finetune", accelerator.device), kept_for_reuse(accelerator.device):
         return _finetune(recipe, out, accelerator)
 
 

@@ -21,7 +21,7 @@ from ..utils.interrupt import Interruption
 from ..utils.memory import is_memory_error
 from ..utils.progress import bar, is_main_process, say
 from .average import follow
-from .dataset import TrainingSet, prefetched, sample_numbers
+from .dataset import TrainingSet, made_together, prefetched, sample_numbers
 from .divergence import LossCheck, diverged
 from .holdout import HoldoutMonitor, probe_loss
 from .images import FixedImages
@@ -32,6 +32,8 @@ from .output.log import TrainingLog
 from .output.state import TrainingState, notes_of, saved_states
 from .output.tracking import Tracking
 from .setup.optimizer import make_optimizer
+
+PROBE_BATCHES = 2  # batches of an update in one that is only looked at: it keeps nothing for a gradient
 
 
 class BatchTooLarge(Exception):
@@ -173,13 +175,13 @@ class Trainer:
         return figures | {"images": len(self.set), "held_out": len(self.set.held_out), **self.monitor.last}
 
     def _batches(self) -> Iterator[Batch]:
-        """Made ahead while a GPU works; on a CPU the threads that make them would be taken from the model."""
+        """Made ahead while a GPU works; on a CPU a thread that makes them would be taken from the model."""
         accelerator = self.accelerator
         numbers = sample_numbers(
             range(self.step, self.schedule.steps), self.batch_size, self.accumulation,
             accelerator.process_index, accelerator.num_processes,
         )  # fmt: skip
-        return map(self.set.batch, numbers) if accelerator.device.type == "cpu" else prefetched(self.set, numbers)
+        return (made_together if accelerator.device.type == "cpu" else prefetched)(self.set, numbers)
 
     def _update(self, batches: Iterator[Batch]) -> torch.Tensor:
         """One update of the weights; returns this process's loss. Raises BatchTooLarge."""
@@ -278,7 +280,7 @@ class Trainer:
 
     def _probe(self, rows: np.ndarray) -> float:
         with self.compiled.seldom():
-            return probe_loss(self._loss, self.set, rows, self.batch_size)
+            return probe_loss(self._loss, self.set, rows, PROBE_BATCHES * self.batch_size)
 
     def _copies(self) -> bool:
         if stop := self.monitor.out_of_patience(self.recipe.early_stopping):

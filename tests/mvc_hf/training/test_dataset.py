@@ -8,7 +8,14 @@ from mvc_hf.captions.table import CaptionTable
 from mvc_hf.config.recipe import Recipe
 from mvc_hf.diffusion.banks.latents import LatentBank
 from mvc_hf.diffusion.banks.text import TextBank
-from mvc_hf.training.dataset import TrainingSet, _own_captions, prefetched, sample_numbers
+from mvc_hf.training.dataset import (
+    AT_A_TIME,
+    TrainingSet,
+    _own_captions,
+    made_together,
+    prefetched,
+    sample_numbers,
+)
 
 CLASSES, IMAGES, CAPTIONS = 3, 20, 5
 
@@ -144,6 +151,14 @@ def test_prefetching_changes_nothing_and_passes_errors_on():
         assert torch.equal(batch.noise, made.batch(n).noise)
     with pytest.raises(Exception, match="whole number"):
         list(prefetched(made, iter([np.array([-1])])))
+
+
+@pytest.mark.parametrize("batches", [1, AT_A_TIME, AT_A_TIME + 3])
+def test_batches_that_are_made_together_are_those_made_alone(batches):
+    made = training_set(conditioning_dropout_prob=0.2)
+    numbers = [np.arange(i, i + 7) for i in range(0, 7 * batches, 7)]
+    for batch, n in zip(made_together(made, iter(numbers)), numbers, strict=True):
+        assert all(torch.equal(value, getattr(made.batch(n), name)) for name, value in vars(batch).items())
 
 
 def test_an_image_with_several_captions_owns_the_first():
