@@ -24,7 +24,7 @@ from .objective import Batch, drop_conditions
 
 FIRST_PROBE = 1 << 41  # probes of held-out images have numbers that no sample of a run reaches
 EPSILON, POSTERIOR = 0, 1  # the two noises of a sample
-AT_A_TIME = 8  # batches that are made together on a CPU
+TOGETHER = 128  # samples of small batches that are made together on a CPU
 
 
 class TrainingSet:
@@ -162,9 +162,10 @@ def sample_numbers(
 
 
 def made_together(training_set: TrainingSet, numbers: Iterator[np.ndarray]) -> Iterator[Batch]:
-    """Batches of these sample numbers, some at a time: each of so few samples takes half the time, so."""
-    while several := list(islice(numbers, AT_A_TIME)):
-        yield from training_set.batch(np.concatenate(several)).split(len(several[0]))
+    """Batches of these sample numbers, small ones several at a time, which halves the time that they take."""
+    for first in numbers:
+        several = [first, *islice(numbers, max(0, TOGETHER // len(first) - 1))]
+        yield from training_set.batch(np.concatenate(several)).split(len(first))
 
 
 def prefetched(training_set: TrainingSet, numbers: Iterator[np.ndarray]) -> Iterator[Batch]:

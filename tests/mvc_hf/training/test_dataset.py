@@ -9,7 +9,7 @@ from mvc_hf.config.recipe import Recipe
 from mvc_hf.diffusion.banks.latents import LatentBank
 from mvc_hf.diffusion.banks.text import TextBank
 from mvc_hf.training.dataset import (
-    AT_A_TIME,
+    TOGETHER,
     TrainingSet,
     _own_captions,
     made_together,
@@ -153,12 +153,20 @@ def test_prefetching_changes_nothing_and_passes_errors_on():
         list(prefetched(made, iter([np.array([-1])])))
 
 
-@pytest.mark.parametrize("batches", [1, AT_A_TIME, AT_A_TIME + 3])
-def test_batches_that_are_made_together_are_those_made_alone(batches):
+@pytest.mark.parametrize(
+    ("batches", "size"), [(1, 7), (TOGETHER // 7, 7), (TOGETHER // 7 + 3, 7), (3, TOGETHER), (2, TOGETHER + 1)]
+)
+def test_batches_that_are_made_together_are_those_made_alone(batches, size):
     made = training_set(conditioning_dropout_prob=0.2)
-    numbers = [np.arange(i, i + 7) for i in range(0, 7 * batches, 7)]
+    numbers = [np.arange(i, i + size) for i in range(0, size * batches, size)]
     for batch, n in zip(made_together(made, iter(numbers)), numbers, strict=True):
         assert all(torch.equal(value, getattr(made.batch(n), name)) for name, value in vars(batch).items())
+
+
+def test_large_batches_are_not_made_together():
+    numbers = iter([np.arange(TOGETHER), np.arange(TOGETHER)])
+    next(made_together(training_set(), numbers))
+    assert len(list(numbers)) == 1
 
 
 def test_an_image_with_several_captions_owns_the_first():
